@@ -1,0 +1,60 @@
+# Poiesis: everything a person types. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+RELEASE := .build/release
+DEBUG := .build/debug
+VENV := .build-tests/venv
+SPEC := --document spec/tes/1.1.0/openapi.yaml \
+	--reference https://raw.githubusercontent.com/ga4gh-discovery/ga4gh-service-info/v1.0.0/service-info.yaml=spec/tes/1.1.0/service-info.yaml \
+	--overlay spec/overlay.yaml --persistence spec/persistence.yaml
+
+.PHONY: help demo test check build build-debug setup setup-tests test-swift test-end-to-end lint bench format schema clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
+
+setup: ## install what building and running needs
+	@scripts/setup
+
+setup-tests:
+	@scripts/setup --tests
+
+build: setup ## build bin/poiesis and bin/poiesis-exec
+	swift build -c release --product poiesis
+	swift build -c release --product poiesis-exec
+	@mkdir -p bin && install $(RELEASE)/poiesis $(RELEASE)/poiesis-exec bin/
+
+demo: build ## run real tasks on real data and show their results
+	@scripts/demo
+
+test: setup-tests lint test-swift test-end-to-end ## run all tests
+
+check: setup-tests lint test-swift ## the tests that need under three minutes, once things are built
+	@mkdir -p .build-tests/bin && install $(DEBUG)/poiesis $(DEBUG)/poiesis-exec .build-tests/bin/
+	POIESIS_BIN=$(CURDIR)/.build-tests/bin/poiesis $(VENV)/bin/pytest -q -n 2 --dist loadfile \
+		Tests/EndToEnd/test_api_http.py Tests/EndToEnd/test_running.py
+
+build-debug:
+	swift build --build-tests
+
+test-swift: build-debug
+	@scripts/test-swift
+
+test-end-to-end: build-debug
+	@mkdir -p .build-tests/bin && install $(DEBUG)/poiesis $(DEBUG)/poiesis-exec .build-tests/bin/
+	POIESIS_BIN=$(CURDIR)/.build-tests/bin/poiesis $(VENV)/bin/pytest Tests/EndToEnd -q -n 2 --dist loadfile
+
+lint: ## check formatting
+	@swift format lint --strict --recursive Package.swift Plugins Sources Tests
+
+format: ## format the Swift sources in place
+	@swift format --in-place --recursive Package.swift Plugins Sources Tests
+
+schema: build-debug ## write docs/reference/schema.sql from spec/
+	$(DEBUG)/tes-generate print --ddl $(SPEC) > docs/reference/schema.sql
+
+bench: build ## measure; figures go to docs/performance.md
+	@Benchmarks/run
+
+clean: ## remove what was built
+	rm -rf .build .build-tests bin

@@ -1,0 +1,116 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Settings of every Swift target. Each feature's evolution proposal says what it changes.
+let settings: [SwiftSetting] = [
+    // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0335-existential-any.md
+    .enableUpcomingFeature("ExistentialAny"),
+    // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0409-access-level-on-imports.md
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0444-member-import-visibility.md
+    .enableUpcomingFeature("MemberImportVisibility"),
+    // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0461-async-function-isolation.md
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0470-isolated-conformances.md
+    .enableUpcomingFeature("InferIsolatedConformances"),
+]
+
+/// Swift targets that call C and so may use unsafe pointers; every other one is checked for strict memory safety.
+let wrapsC: Set = ["YAML", "Postgres", "HTTPClient", "LocalSystem", "poiesis-exec"]
+
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let generated: [Target.PluginUsage] = [.plugin(name: "GenerateFromSpec")]
+
+let package = Package(
+    name: "poiesis",
+    products: [
+        .executable(name: "poiesis", targets: ["poiesis"]),
+        .executable(name: "poiesis-exec", targets: ["poiesis-exec"]),
+        .executable(name: "tes-generate", targets: ["tes-generate"]),
+        .plugin(name: "GenerateFromSpec", targets: ["GenerateFromSpec"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // C libraries
+        .systemLibrary(
+            name: "CLibYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        .systemLibrary(
+            name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(
+            name: "CLibCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .target(name: "CLinux"),
+
+        // The contract: document to code
+        .target(name: "YAML", dependencies: ["CLibYAML"]),
+        .target(name: "SpecDocument", dependencies: ["YAML"]),
+        .target(name: "SpecGenerator", dependencies: ["SpecDocument", "YAML"]),
+        .executableTarget(name: "tes-generate", dependencies: ["SpecDocument", "SpecGenerator", "YAML"]),
+        .plugin(name: "GenerateFromSpec", capability: .buildTool(), dependencies: ["tes-generate"]),
+        .target(name: "TES", plugins: generated),
+
+        // Clients of other services
+        .target(name: "Postgres", dependencies: ["CLibPQ"]),
+        .target(name: "HTTPClient", dependencies: ["CLibCurl", crypto]),
+        .target(name: "LocalSystem", dependencies: ["CLinux"]),
+
+        // Tasks
+        .target(name: "TaskCore", dependencies: ["TES"]),
+        .target(name: "TaskStore", dependencies: ["Postgres", "TES", "TaskCore", logging], plugins: generated),
+        .target(name: "Filer", dependencies: ["HTTPClient", "LocalSystem", "TES", "TaskCore", crypto]),
+        .target(name: "Orchestrator", dependencies: ["Filer", "LocalSystem", "TES", "TaskCore", logging, lifecycle]),
+        .target(
+            name: "ContainerBackend",
+            dependencies: ["HTTPClient", "LocalSystem", "Orchestrator", "TaskCore", crypto]),
+        .target(
+            name: "Server",
+            dependencies: [
+                "TES", "TaskCore", crypto, hummingbird, httpTypes, logging, nioCore,
+            ],
+            plugins: generated),
+
+        // Programs
+        .executableTarget(
+            name: "poiesis",
+            dependencies: [
+                "ContainerBackend", "Filer", "HTTPClient", "LocalSystem", "Orchestrator", "Postgres", "Server", "TES",
+                "TaskCore",
+                "TaskStore", "YAML", argumentParser, hummingbird, lifecycle, logging,
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ]),
+        .executableTarget(
+            name: "poiesis-exec", dependencies: ["CLinux", "TaskCore"],
+            linkerSettings: [.unsafeFlags(["-static-executable"])]),
+
+        // Tests
+        .testTarget(
+            name: "SpecGeneratorTests", dependencies: ["SpecDocument", "SpecGenerator", "YAML"],
+            exclude: ["Golden", "Refusals"]),
+        .testTarget(name: "TESTests", dependencies: ["TES"]),
+        .testTarget(name: "TaskCoreTests", dependencies: ["TES", "TaskCore"]),
+        .testTarget(
+            name: "HTTPClientTests", dependencies: ["HTTPClient"], exclude: ["vectors.json", "make-vectors.py"]),
+        .testTarget(name: "FilerTests", dependencies: ["Filer", "HTTPClient", "LocalSystem", "TES", "TaskCore"]),
+        .testTarget(name: "ArchitectureTests"),
+    ]
+)
+
+for target in package.targets where [.regular, .executable, .test].contains(target.type) && target.name != "CLinux" {
+    var own = settings
+    if !wrapsC.contains(target.name) && target.type != .test { own.append(.strictMemorySafety()) }
+    if Context.environment["CI"] != nil { own.append(.treatAllWarnings(as: .error)) }
+    target.swiftSettings = own
+}

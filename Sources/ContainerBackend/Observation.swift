@@ -1,0 +1,34 @@
+import HTTPClient
+package import Orchestrator
+
+extension DockerEngine {
+    private struct Container: Decodable {
+        struct State: Decodable {
+            var status: String
+            var running: Bool
+            var oOMKilled: Bool?
+            var exitCode: Int32?
+            var error: String?
+        }
+        var state: State
+    }
+
+    package func state(_ name: String) async throws(EngineError) -> ContainerState? {
+        let response = try await call("GET", "/containers/\(name)/json", accepted: [404])
+        if response.status == 404 { return nil }
+        let state = try Self.decode(Container.self, response).state
+        switch state.status {
+        case "created", "configured", "initialized": return .created
+        case _ where state.running: return .running
+        default:
+            return .ended(
+                code: state.exitCode ?? -1, isOutOfMemory: state.oOMKilled ?? false, message: state.error ?? "")
+        }
+    }
+
+    package func wait(_ name: String) async throws(EngineError) -> ContainerState {
+        _ = try await call("POST", "/containers/\(name)/wait", timeout: nil)
+        guard let state = try await state(name) else { throw .missing("the container \(name) is gone") }
+        return state
+    }
+}

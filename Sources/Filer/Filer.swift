@@ -1,0 +1,94 @@
+import Crypto
+package import HTTPClient
+import LocalSystem
+package import TaskCore
+
+/// What the filers are made from; the secrets in it never leave them.
+package struct FilerConfiguration: Sendable {
+    /// Folders that `file` URLs may reach.
+    package var roots: [FileRoot] = []
+    package var s3 = S3Configuration()
+    /// Transfers of one task at once.
+    package var parallelTransfers = 4
+    /// Pauses before a transfer is tried again; as many retries as pauses.
+    package var retryPauses: [Duration] = [.milliseconds(500), .seconds(2), .seconds(5), .seconds(10)]
+
+    package init() {}
+}
+
+/// Stages inputs and uploads outputs: finds the strategy for a URL, runs several transfers at once, and repeats what may work later.
+package struct Filer: Sendable {
+    let strategies: [String: any FilerStrategy]
+    let parallelTransfers: Int
+    private let retryPauses: [Duration]
+    let principal: Principal
+
+    private init(_ base: Filer, principal: Principal) {
+        strategies = base.strategies
+        parallelTransfers = base.parallelTransfers
+        retryPauses = base.retryPauses
+        self.principal = principal
+    }
+
+    package init(strategies: [any FilerStrategy], configuration: FilerConfiguration) {
+        var table: [String: any FilerStrategy] = [:]
+        for strategy in strategies { for scheme in strategy.schemes { table[scheme] = strategy } }
+        self.strategies = table
+        parallelTransfers = configuration.parallelTransfers
+        retryPauses = configuration.retryPauses
+        principal = .everyone
+    }
+
+    /// All schemes that this program knows.
+    package static func standard(_ configuration: FilerConfiguration, client: HTTPClient) -> Filer {
+        Filer(
+            strategies: [
+                FileStrategy(roots: configuration.roots),
+                HTTPStrategy(client: client),
+                S3Strategy(configuration: configuration.s3, client: client),
+            ], configuration: configuration)
+    }
+
+    /// The same filer for another's files.
+    package func acting(for principal: Principal) -> Filer { Filer(self, principal: principal) }
+
+    /// In lower case.
+    package var schemes: Set<String> { Set(strategies.keys) }
+
+    /// URL prefixes for service-info, in order.
+    package var storage: [String] { Set(strategies.values.flatMap(\.storage)).sorted() }
+
+    func strategy(_ text: String) throws(FilerError) -> (any FilerStrategy, RemoteURL) {
+        guard let url = RemoteURL(text), let strategy = strategies[url.scheme] else {
+            throw FilerError("no filer serves the URL \(text)")
+        }
+        return (strategy, url)
+    }
+
+    /// Tries again after a pause what failed with a transient error.
+    func retrying(_ body: () async throws(FilerError) -> Void) async throws(FilerError) {
+        for pause in retryPauses {
+            do throws(FilerError) {
+                return try await body()
+            } catch {
+                guard error.isTransient, !Task.isCancelled else { throw error }
+            }
+            // Up to half as long again, so that many tasks do not come back at once.
+            try? await Task.sleep(for: pause + pause * Double.random(in: 0..<0.5))
+        }
+        try await body()
+    }
+}
+
+/// SHA-256 of a file from its start, in hexadecimal.
+func checksum(_ file: LocalFile, size: Int64) throws(FileError) -> String {
+    var hash = SHA256()
+    var offset: Int64 = 0
+    while offset < size {
+        let bytes = try file.read(Int(min(1 << 20, size - offset)), at: offset)
+        if bytes.isEmpty { break }
+        hash.update(data: bytes)
+        offset += Int64(bytes.count)
+    }
+    return SigV4.hexadecimal(hash.finalize())
+}

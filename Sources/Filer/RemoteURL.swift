@@ -1,0 +1,61 @@
+import TES
+
+/// A URL of an input or output; a bare absolute path is a `file` URL.
+package struct RemoteURL: Hashable, Sendable, CustomStringConvertible {
+    /// In lower case.
+    package var scheme: String
+    /// Host and port, or bucket.
+    package var authority: String
+    /// Starts with a slash, or is empty. As in the URL; file paths are decoded.
+    package var path: String
+    /// What follows the path, with its `?`.
+    package var query: String
+
+    /// Nil where the text has no scheme and is no absolute path.
+    package init?(_ text: String) {
+        query = ""
+        if text.hasPrefix("/") {
+            scheme = "file"
+            authority = ""
+            path = text
+            return
+        }
+        guard let colon = text.firstIndex(of: ":") else { return nil }
+        scheme = text[..<colon].lowercased()
+        var rest = text[text.index(after: colon)...]
+        guard rest.hasPrefix("/") else { return nil }
+        authority = ""
+        if rest.hasPrefix("//") {
+            rest = rest.dropFirst(2)
+            let end = rest.firstIndex(of: "/") ?? rest.endIndex
+            authority = String(rest[..<end])
+            rest = rest[end...]
+        }
+        path = String(rest)
+        if scheme == "file" { path = percentDecoded(path) ?? path }
+        if scheme == "http" || scheme == "https" {
+            let end = path.firstIndex { $0 == "?" || $0 == "#" } ?? path.endIndex
+            query = path[end...].hasPrefix("?") ? String(path[end...].prefix { $0 != "#" }) : ""
+            path = String(path[..<end])
+        }
+    }
+
+    package var description: String {
+        let shown = scheme == "file" ? percentEncoded(path, keeping: "/!$&'()*+,;=:@") : path
+        return "\(scheme)://\(authority)\(shown)\(query)"
+    }
+
+    /// The URL of something below this one.
+    package func appending(_ relative: String) -> RemoteURL {
+        var url = self
+        while url.path.hasSuffix("/") { url.path.removeLast() }
+        url.path += "/" + relative
+        return url
+    }
+
+    /// For messages and logs: without a user's name and password, and without a query, which may be a signature.
+    package var redacted: String {
+        let host = authority.split(separator: "@").last.map(String.init) ?? ""
+        return "\(scheme)://\(host)\(path)\(query.isEmpty ? "" : "?…")"
+    }
+}

@@ -1,0 +1,156 @@
+package import HTTPClient
+import LocalSystem
+import TaskCore
+
+/// Where S3 is and who asks.
+package struct S3Configuration: Sendable {
+    /// `http://host:port`; nil for Amazon's own.
+    package var endpoint: String?
+    package var region = "us-east-1"
+    /// Nil asks without a signature.
+    package var credentials: AWSCredentials?
+    /// Bucket in the path; nil means: where there is an endpoint.
+    package var usesPathStyle: Bool?
+    /// Files above this many bytes are sent in parts.
+    package var partSize: Int64 = 64 << 20
+
+    package init() {}
+}
+
+/// `s3` URLs: Amazon S3 and what speaks its protocol.
+///
+/// https://docs.aws.amazon.com/AmazonS3/latest/API/
+struct S3Strategy: FilerStrategy {
+    private let client: S3Client
+    private let partSize: Int64
+
+    init(configuration: S3Configuration, client: HTTPClient) {
+        self.client = S3Client(configuration: configuration, client: client)
+        partSize = configuration.partSize
+    }
+
+    var schemes: Set<String> { ["s3"] }
+    var storage: [String] { ["s3://"] }
+
+    private func place(_ url: RemoteURL) throws(FilerError) -> S3Place {
+        guard !url.authority.isEmpty else { throw FilerError("the URL names no bucket: write s3://bucket/key") }
+        return S3Place(bucket: url.authority, key: String(url.path.dropFirst()))
+    }
+
+    func download(_ url: RemoteURL, to file: LocalFile, for principal: Principal) async throws(FilerError) {
+        let place = try place(url)
+        guard !place.key.isEmpty else { throw FilerError("the URL names no object: write s3://bucket/key") }
+        try file.truncateForFilling()
+        let request = S3Request("GET", place)
+        let response = try await client.fetch(request, to: file)
+        try client.check(response, request)
+    }
+
+    func list(_ url: RemoteURL, for principal: Principal) async throws(FilerError) -> [RemoteEntry] {
+        var place = try place(url)
+        if !place.key.isEmpty, !place.key.hasSuffix("/") { place.key += "/" }
+        let prefix = place.key
+        var entries: [RemoteEntry] = []
+        var isKnown = false
+        var token: String?
+        repeat {
+            var request = S3Request("GET", S3Place(bucket: place.bucket, key: ""))
+            request.query = [("list-type", "2"), ("prefix", prefix), ("encoding-type", "url")]
+            if let token { request.query.append(("continuation-token", token)) }
+            let response = try await client.send(request)
+            try client.check(response, request)
+            let document = XMLText(response.body)
+            for key in document.values("Key") {
+                guard let name = S3Client.decodedKey(key), name.hasPrefix(prefix) else { continue }
+                isKnown = true
+                let below = String(name.dropFirst(prefix.count))
+                if below.isEmpty { continue }
+                if below.hasSuffix("/") {
+                    entries.append(RemoteEntry(path: String(below.dropLast()), isDirectory: true))
+                } else {
+                    entries.append(RemoteEntry(path: below, isDirectory: false))
+                }
+            }
+            token =
+                document.values("IsTruncated").first == "true" ? document.values("NextContinuationToken").first : nil
+        } while token != nil
+        if !isKnown { throw FilerError("nothing lies below s3://\(place.bucket)/\(prefix)", isMissing: true) }
+        return entries
+    }
+
+    func upload(_ source: UploadSource, to url: RemoteURL, for principal: Principal) async throws(FilerError) {
+        let place = try place(url)
+        guard !place.key.isEmpty else { throw FilerError("the URL names no object: write s3://bucket/key") }
+        if source.size > partSize { return try await uploadParts(source, place) }
+        var request = S3Request("PUT", place)
+        request.body = .file(source.file, offset: 0, length: source.size, sha256: source.sha256)
+        try client.check(try await client.send(request), request)
+    }
+
+    /// S3 has no directories; an object whose name ends in a slash stands for an empty one.
+    func makeDirectory(_ url: RemoteURL, for principal: Principal) async throws(FilerError) {
+        var place = try place(url)
+        if place.key.isEmpty { return }
+        if !place.key.hasSuffix("/") { place.key += "/" }
+        let request = S3Request("PUT", place)
+        try client.check(try await client.send(request), request)
+    }
+
+    // MARK: Multipart uploads
+
+    private func uploadParts(_ source: UploadSource, _ place: S3Place) async throws(FilerError) {
+        var start = S3Request("POST", place)
+        start.query = [("uploads", "")]
+        let response = try await client.send(start)
+        try client.check(response, start)
+        guard let upload = XMLText(response.body).values("UploadId").first else {
+            throw FilerError("the storage gave no id for a multipart upload", isTransient: true)
+        }
+        do throws(FilerError) {
+            try await sendParts(source, place, upload)
+        } catch {
+            var abort = S3Request("DELETE", place)
+            abort.query = [("uploadId", upload)]
+            _ = try? await client.send(abort)
+            throw error
+        }
+    }
+
+    private func sendParts(_ source: UploadSource, _ place: S3Place, _ upload: String) async throws(FilerError) {
+        // At most 10,000 parts are allowed.
+        let size = max(partSize, source.size / 9000 + 1)
+        var tags: [String] = []
+        var offset: Int64 = 0
+        while offset < source.size {
+            let length = min(size, source.size - offset)
+            var request = S3Request("PUT", place)
+            request.query = [("partNumber", "\(tags.count + 1)"), ("uploadId", upload)]
+            request.body = .file(source.file, offset: offset, length: length, sha256: nil)
+            let response = try await client.send(request)
+            try client.check(response, request)
+            guard let tag = response.header("etag") else {
+                throw FilerError("the storage gave no ETag for a part", isTransient: true)
+            }
+            tags.append(tag)
+            offset += length
+        }
+        let parts = tags.enumerated().map {
+            "<Part><PartNumber>\($0.offset + 1)</PartNumber><ETag>\($0.element)</ETag></Part>"
+        }
+        var complete = S3Request("POST", place)
+        complete.query = [("uploadId", upload)]
+        complete.body = .bytes(Array("<CompleteMultipartUpload>\(parts.joined())</CompleteMultipartUpload>".utf8))
+        let response = try await client.send(complete)
+        try client.check(response, complete)
+        // A failure may come with status 200.
+        if XMLText(response.body).text.contains("<Error>") {
+            throw FilerError("the storage could not put the parts together", isTransient: true)
+        }
+    }
+}
+
+extension LocalFile {
+    fileprivate func truncateForFilling() throws(FilerError) {
+        do throws(FileError) { try truncate(to: 0) } catch { throw FilerError(error) }
+    }
+}

@@ -1,0 +1,131 @@
+import CLibCurl
+import Glibc
+import Synchronization
+
+/// HTTP over libcurl: one multi handle on one thread, so that any number of exchanges share connections.
+///
+/// https://curl.se/libcurl/c/libcurl-multi.html
+package final class HTTPClient: Sendable {
+    private enum Command {
+        case start(Transfer)
+        case cancel(Transfer)
+    }
+
+    private struct State {
+        var commands: [Command] = []
+        var isClosed = false
+    }
+
+    /// The multi handle belongs to the client's thread; other threads only wake it.
+    private struct MultiHandle: @unchecked Sendable {
+        // Unchecked: curl_multi_wakeup is the one call that libcurl allows from any thread.
+        let pointer: OpaquePointer
+    }
+
+    private let multi: MultiHandle
+    private let state = Mutex(State())
+
+    /// Makes the client and starts its thread, which lives until ``close()``.
+    package init() {
+        curl_global_init(Int(CURL_GLOBAL_ALL))
+        guard let multi = curl_multi_init() else { preconditionFailure("libcurl has no memory for a multi handle") }
+        self.multi = MultiHandle(pointer: OpaquePointer(multi))
+        startThread { [self] in work() }
+    }
+
+    /// Ends the thread; exchanges that are under way fail.
+    package func close() {
+        state.withLock { $0.isClosed = true }
+        wake()
+    }
+
+    /// Sends a request and waits for its whole answer.
+    ///
+    /// - Parameters:
+    ///   - limit: most bytes of the body that are kept in memory.
+    ///   - receive: takes the body of a 2xx answer piece by piece instead, on the client's thread.
+    package func send(
+        _ request: HTTPRequest, limit: Int = 64 << 20, receive: (@Sendable ([UInt8]) throws -> Void)? = nil
+    ) async throws(HTTPError) -> HTTPResponse {
+        let transfer = Transfer(request, limit: limit, receive: receive)
+        let result = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                transfer.setContinuation(continuation)
+                let accepted = state.withLock { state in
+                    if state.isClosed { return false }
+                    state.commands.append(.start(transfer))
+                    return true
+                }
+                if accepted { wake() } else { transfer.finish(.failure(.cancelled)) }
+            }
+        } onCancel: {
+            guard request.isCancellable else { return }
+            state.withLock { $0.commands.append(.cancel(transfer)) }
+            wake()
+        }
+        return try result.get()
+    }
+
+    private func wake() { curl_multi_wakeup(UnsafeMutableRawPointer(multi.pointer)) }
+
+    // MARK: The client's thread
+
+    private func work() {
+        let handle = UnsafeMutableRawPointer(multi.pointer)
+        var running: [UnsafeMutableRawPointer: Transfer] = [:]
+        while true {
+            let (commands, isClosed) = state.withLock { state in
+                defer { state.commands = [] }
+                return (state.commands, state.isClosed)
+            }
+            for command in commands {
+                switch command {
+                case .start(let transfer):
+                    guard let easy = transfer.start() else { continue }
+                    running[easy] = transfer
+                    curl_multi_add_handle(handle, easy)
+                case .cancel(let transfer):
+                    if let easy = transfer.handle, running.removeValue(forKey: easy) != nil {
+                        curl_multi_remove_handle(handle, easy)
+                    }
+                    transfer.finish(.failure(.cancelled))
+                }
+            }
+            if isClosed { break }
+            var count: Int32 = 0
+            curl_multi_perform(handle, &count)
+            var left: Int32 = 0
+            while let message = curl_multi_info_read(handle, &left) {
+                guard message.pointee.msg == CURLMSG_DONE, let easy = message.pointee.easy_handle else { continue }
+                let code = message.pointee.data.result
+                curl_multi_remove_handle(handle, easy)
+                running.removeValue(forKey: easy)?.finish(code: code)
+            }
+            curl_multi_poll(handle, nil, 0, count > 0 ? 1000 : 60000, nil)
+        }
+        for (easy, transfer) in running {
+            curl_multi_remove_handle(handle, easy)
+            transfer.finish(.failure(.cancelled))
+        }
+        curl_multi_cleanup(handle)
+    }
+}
+
+/// A detached thread that runs the body to its end.
+private func startThread(_ body: @escaping @Sendable () -> Void) {
+    final class Box: Sendable {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+    var thread = pthread_t()
+    let box = Unmanaged.passRetained(Box(body))
+    let status = pthread_create(
+        &thread, nil,
+        { argument in
+            guard let argument else { return nil }
+            Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
+            return nil
+        }, box.toOpaque())
+    precondition(status == 0, "no thread can be started: \(status)")
+    pthread_detach(thread)
+}

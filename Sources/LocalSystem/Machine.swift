@@ -1,0 +1,28 @@
+import Glibc
+
+/// Facts of this machine and this process.
+package enum Machine {
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    package static func clock() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
+    }
+
+    package static var hostName: String {
+        var buffer = [CChar](repeating: 0, count: 256)
+        guard gethostname(&buffer, 255) == 0 else { return "localhost" }
+        return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    package static var cpuCores: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+
+    /// In bytes.
+    package static var memory: Int64 { Int64(sysconf(Int32(_SC_PHYS_PAGES))) * Int64(sysconf(Int32(_SC_PAGESIZE))) }
+
+    package static var isRoot: Bool { geteuid() == 0 }
+    package static var userID: UInt32 { geteuid() }
+
+    /// The program that runs, with links resolved.
+    package static var programPath: String { (try? resolvedPath("/proc/self/exe")) ?? CommandLine.arguments[0] }
+}

@@ -1,0 +1,160 @@
+package import Logging
+import ServiceLifecycle
+import Synchronization
+package import TaskCore
+
+/// Claims waiting tasks that fit what is free, runs them on a backend, and takes up after a restart what ran before.
+package final class Worker: Service {
+    private struct State {
+        var running: [TaskID: (key: AttemptKey, demand: Capacity)] = [:]
+    }
+
+    private let id: WorkerID
+    private let store: any TaskStore
+    private let backend: any Backend
+    private let wakeUp: WakeUp
+    private let logger: Logger
+    private let state = Mutex(State())
+
+    /// A worker that was not heard of for so long has lost its attempts.
+    private static let lease = Duration.seconds(60)
+    private static let heartbeatEvery = 10
+
+    package init(id: WorkerID, store: any TaskStore, backend: any Backend, wakeUp: WakeUp, logger: Logger) {
+        self.id = id
+        self.store = store
+        self.backend = backend
+        self.wakeUp = wakeUp
+        self.logger = logger
+    }
+
+    /// Runs until graceful shutdown; attempts that run then go on without it, and are taken up by the next start.
+    package func run() async throws {
+        try await cancelWhenGracefulShutdown { try await self.work() }
+    }
+
+    private func work() async throws {
+        let total = try await backend.capacity()
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.wakeUp.tick(every: .seconds(1)) }
+            await takeUp(&group)
+            var rounds = 0
+            for await _ in wakeUp.signals {
+                if rounds % Self.heartbeatEvery == 0 { await beat() }
+                rounds += 1
+                await stopCancelled()
+                await claim(&group, total)
+            }
+            group.cancelAll()
+        }
+    }
+
+    /// Attempts that this worker holds since before it was started.
+    private func takeUp(_ group: inout DiscardingTaskGroup) async {
+        while !Task.isCancelled {
+            do throws(TaskStoreError) {
+                try await store.heartbeat(id)
+                let open = try await store.openAttempts(of: id)
+                await backend.cleanUp(except: open.map(\.key))
+                for attempt in open {
+                    logger.info("taking up an attempt", metadata: ["task": "\(attempt.key.taskID)"])
+                    start(attempt, &group)
+                }
+                return
+            } catch {
+                logger.error("the store does not answer; trying again", metadata: ["reason": "\(error)"])
+                try? await Task.sleep(for: .seconds(1))
+            }
+        }
+    }
+
+    private func start(_ attempt: Attempt, _ group: inout DiscardingTaskGroup) {
+        state.withLock { $0.running[attempt.key.taskID] = (attempt.key, attempt.task.demand) }
+        group.addTask {
+            await self.backend.run(attempt)
+            self.state.withLock { $0.running[attempt.key.taskID] = nil }
+            self.wakeUp.signal()
+        }
+    }
+
+    private func beat() async {
+        do throws(TaskStoreError) {
+            try await store.heartbeat(id)
+            let lost = try await store.takeBackLost(lease: Self.lease)
+            if lost > 0 { logger.warning("took back tasks of lost workers", metadata: ["tasks": "\(lost)"]) }
+        } catch {
+            logger.error("no heartbeat could be written", metadata: ["reason": "\(error)"])
+        }
+    }
+
+    private func stopCancelled() async {
+        let keys = state.withLock { $0.running.values.map(\.key) }
+        guard let stopped = try? await store.stopped(keys) else { return }
+        for key in keys where stopped.contains(key.taskID) { await backend.stop(key) }
+    }
+
+    private func claim(_ group: inout DiscardingTaskGroup, _ total: Capacity) async {
+        while !Task.isCancelled {
+            let free = state.withLock { state in
+                state.running.values.reduce(total) { free, running in
+                    Capacity(
+                        cpuCores: free.cpuCores - running.demand.cpuCores, memory: free.memory - running.demand.memory)
+                }
+            }
+            // With nothing free the whole queue would be searched for nothing.
+            guard free.cpuCores > 0, free.memory > 0 else { return }
+            do throws(TaskStoreError) {
+                guard let attempt = try await store.claim(id, backend: backend.name, free: free, total: total) else {
+                    return
+                }
+                let demand = attempt.task.demand
+                if demand.cpuCores > total.cpuCores || demand.memory > total.memory {
+                    try await refuse(attempt, total)
+                } else {
+                    start(attempt, &group)
+                }
+            } catch {
+                logger.error("no task could be claimed", metadata: ["reason": "\(error)"])
+                return
+            }
+        }
+    }
+
+    /// A task that could never run ends at once instead of waiting for ever.
+    private func refuse(_ attempt: Attempt, _ total: Capacity) async throws(TaskStoreError) {
+        let demand = attempt.task.demand
+        let cause = Cause.tooLarge(
+            reason:
+                "it asks for \(demand.cpuCores) CPU cores and \(gigabytes(demand.memory)) GB of memory, this machine has \(total.cpuCores) and \(gigabytes(total.memory)) GB"
+        )
+        var record = AttemptRecord(state: cause.state, time: store.now())
+        record.cause = cause.name
+        record.systemLogs = [cause.sentence].compactMap { $0 }
+        try await store.record(record, for: attempt.key)
+    }
+
+    private func gigabytes(_ bytes: Int64) -> String {
+        let tenths = bytes / 100_000_000
+        return "\(tenths / 10).\(tenths % 10)"
+    }
+}
+
+/// Tells the worker that there may be something to do; many signals before it looks are one.
+package final class WakeUp: Sendable {
+    package let signals: AsyncStream<Void>
+    private let continuation: AsyncStream<Void>.Continuation
+
+    package init() {
+        (signals, continuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    }
+
+    package func signal() { continuation.yield() }
+
+    /// The poll that holds where a hint was lost.
+    func tick(every interval: Duration) async {
+        while !Task.isCancelled {
+            continuation.yield()
+            try? await Task.sleep(for: interval)
+        }
+    }
+}

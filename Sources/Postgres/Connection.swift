@@ -1,0 +1,197 @@
+import CLibPQ
+import Glibc
+
+/// One libpq connection; used by the thread that owns it alone, and blocking.
+///
+/// A batch is sent in pipeline mode with one sync at its end, so that it is one transaction and one round trip.
+struct Connection: ~Copyable {
+    private let handle: OpaquePointer
+    private var prepared: Set<String> = []
+    /// Whether named prepared statements work here; behind a transaction pooler they don't.
+    private var usesNames: Bool
+
+    /// How many statements are sent before their results are read: keeps both sides' buffers from filling up.
+    private static let window = 200
+
+    /// - Parameter url: a libpq connection string or URL.
+    init(url: String, usesNames: Bool) throws(PostgresError) {
+        // Settings of the URL come last and so win over these.
+        let settings = [
+            ("connect_timeout", "5"), ("tcp_user_timeout", "10000"), ("keepalives_idle", "10"),
+            ("target_session_attrs", "read-write"), ("application_name", "poiesis"), ("client_encoding", "UTF8"),
+            ("dbname", url),
+        ]
+        var keywords: [UnsafeMutablePointer<CChar>?] = settings.map { strdup($0.0) }
+        var values: [UnsafeMutablePointer<CChar>?] = settings.map { strdup($0.1) }
+        defer { for pointer in keywords + values { free(pointer) } }
+        keywords.append(nil)
+        values.append(nil)
+        let handle = keywords.map { UnsafePointer($0) }.withUnsafeBufferPointer { keywords in
+            values.map { UnsafePointer($0) }.withUnsafeBufferPointer { values in
+                PQconnectdbParams(keywords.baseAddress, values.baseAddress, 1)
+            }
+        }
+        guard let handle else { throw .unavailable("out of memory") }
+        guard PQstatus(handle) == CONNECTION_OK, PQenterPipelineMode(handle) == 1 else {
+            let message = Self.message(handle)
+            PQfinish(handle)
+            throw .unavailable(message)
+        }
+        // Notices would go to standard error.
+        PQsetNoticeProcessor(handle, { _, _ in }, nil)
+        self.handle = handle
+        self.usesNames = usesNames
+    }
+
+    deinit { PQfinish(handle) }
+
+    var namesWork: Bool { usesNames }
+    var isUsable: Bool { PQstatus(handle) == CONNECTION_OK }
+
+    private static func message(_ handle: OpaquePointer) -> String {
+        let text = String(cString: PQerrorMessage(handle))
+        return text.split(separator: "\n").joined(separator: " ")
+    }
+
+    /// Runs a batch as one transaction; one result for each statement.
+    mutating func run(_ batch: [Statement]) throws(PostgresError) -> [PostgresResult] {
+        do {
+            return try attempt(batch)
+        } catch .refused(let message) where message.isPreparedStatementTrouble && usesNames {
+            usesNames = false
+            return try attempt(batch)
+        }
+    }
+
+    private mutating func attempt(_ batch: [Statement]) throws(PostgresError) -> [PostgresResult] {
+        var results: [PostgresResult] = []
+        results.reserveCapacity(batch.count)
+        var failure: PostgresError?
+        // Being prepared by this batch: a statement that occurs twice in it is prepared once.
+        var pending: Set<String> = []
+        var start = 0
+        while start < batch.count {
+            let end = min(start + Self.window, batch.count)
+            var preparing: [String?] = []
+            for statement in batch[start..<end] { preparing.append(try send(statement, &pending)) }
+            if end < batch.count { _ = PQsendFlushRequest(handle) } else { _ = PQpipelineSync(handle) }
+            guard PQflush(handle) >= 0 else { throw .connectionLost(Self.message(handle)) }
+            for name in preparing {
+                // What was refused is thrown at the end: the rest of the pipeline's results have to be read first.
+                do throws(PostgresError) {
+                    if let name, try read() != nil { prepared.insert(name) }
+                } catch {
+                    guard case .refused = error else { throw error }
+                    failure = failure ?? error
+                }
+                do throws(PostgresError) {
+                    if let result = try read() { results.append(result) }
+                } catch {
+                    guard case .refused = error else { throw error }
+                    failure = failure ?? error
+                }
+            }
+            start = end
+        }
+        try readSync()
+        // A transaction that the batch began itself is still open if the batch broke off.
+        if PQtransactionStatus(handle) != PQTRANS_IDLE { try rollBack() }
+        if let failure { throw failure }
+        guard results.count == batch.count else { throw .connectionLost("the batch was aborted") }
+        return results
+    }
+
+    /// Queues one statement; returns the name under which it is being prepared, if it is.
+    private func send(_ statement: Statement, _ pending: inout Set<String>) throws(PostgresError) -> String? {
+        let name = usesNames ? Self.name(statement.sql) : ""
+        var preparing: String?
+        if usesNames, !prepared.contains(name), pending.insert(name).inserted {
+            guard PQsendPrepare(handle, name, statement.sql, 0, nil) == 1 else {
+                throw .connectionLost(Self.message(handle))
+            }
+            preparing = name
+        }
+        var storage: [UnsafeMutablePointer<CChar>?] = statement.parameters.map { $0.text.flatMap { strdup($0) } }
+        defer { for pointer in storage { free(pointer) } }
+        let count = Int32(storage.count)
+        if storage.isEmpty { storage.append(nil) }
+        let sent = storage.map { UnsafePointer($0) }.withUnsafeBufferPointer { values in
+            usesNames
+                ? PQsendQueryPrepared(handle, name, count, values.baseAddress, nil, nil, 0)
+                : PQsendQueryParams(handle, statement.sql, count, nil, values.baseAddress, nil, nil, 0)
+        }
+        guard sent == 1 else { throw .connectionLost(Self.message(handle)) }
+        return preparing
+    }
+
+    /// The result of one queued command; nil where an earlier failure made the server skip it.
+    private func read() throws(PostgresError) -> PostgresResult? {
+        guard let result = PQgetResult(handle) else {
+            throw .connectionLost(Self.message(handle))
+        }
+        defer { PQclear(result) }
+        let status = PQresultStatus(result)
+        // Each command's results end with a null.
+        while let extra = PQgetResult(handle) { PQclear(extra) }
+        switch status {
+        case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY: return decode(result)
+        case PGRES_PIPELINE_ABORTED: return nil
+        default:
+            guard PQstatus(handle) == CONNECTION_OK else { throw .connectionLost(Self.message(handle)) }
+            throw .refused(serverMessage(result))
+        }
+    }
+
+    private func rollBack() throws(PostgresError) {
+        guard PQsendQueryParams(handle, "ROLLBACK", 0, nil, nil, nil, nil, 0) == 1, PQpipelineSync(handle) == 1 else {
+            throw .connectionLost(Self.message(handle))
+        }
+        _ = try read()
+        try readSync()
+    }
+
+    private func readSync() throws(PostgresError) {
+        guard let result = PQgetResult(handle) else { throw .connectionLost(Self.message(handle)) }
+        defer { PQclear(result) }
+        guard PQresultStatus(result) == PGRES_PIPELINE_SYNC else {
+            throw .connectionLost("the connection lost its place in the pipeline: \(Self.message(handle))")
+        }
+    }
+
+    private func serverMessage(_ result: OpaquePointer) -> ServerMessage {
+        func field(_ code: Character) -> String? {
+            PQresultErrorField(result, Int32(code.asciiValue ?? 0)).map { String(cString: $0) }
+        }
+        return ServerMessage(
+            sqlState: field("C") ?? "XX000", primary: field("M") ?? Self.message(handle), detail: field("D"),
+            constraint: field("n"))
+    }
+
+    private func decode(_ result: OpaquePointer) -> PostgresResult {
+        let rows = PQntuples(result)
+        let columns = PQnfields(result)
+        var decoded: [RowReader] = []
+        decoded.reserveCapacity(Int(rows))
+        for row in 0..<rows {
+            var cells: [String?] = []
+            cells.reserveCapacity(Int(columns))
+            for column in 0..<columns {
+                if PQgetisnull(result, row, column) == 1 {
+                    cells.append(nil)
+                } else if let value = PQgetvalue(result, row, column) {
+                    let bytes = UnsafeRawBufferPointer(start: value, count: Int(PQgetlength(result, row, column)))
+                    cells.append(String(decoding: bytes, as: UTF8.self))
+                }
+            }
+            decoded.append(RowReader(cells: cells))
+        }
+        return PostgresResult(rows: decoded, affectedRows: Int(String(cString: PQcmdTuples(result))) ?? 0)
+    }
+
+    /// A name from the statement's text (FNV-1a), so that every connection calls the same statement the same.
+    private static func name(_ sql: String) -> String {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for byte in sql.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        return "poiesis_" + String(hash, radix: 36)
+    }
+}

@@ -1,0 +1,165 @@
+import Glibc
+import Synchronization
+
+/// A fixed number of threads, each with a connection of its own, which take batches from one queue.
+///
+/// A connection is made when there is work for it and again after it broke. A batch is one transaction: it is never repeated
+/// here after it may have been committed; see ``PostgresError/connectionLost(_:)``.
+package final class PostgresPool: Sendable {
+    private struct Job {
+        var batch: [Statement]
+        var continuation: CheckedContinuation<Result<[PostgresResult], PostgresError>, Never>
+    }
+
+    private struct State {
+        var jobs: [Job] = []
+        var next = 0
+        var isClosed = false
+        var namesWork = true
+        var runningThreads = 0
+        var closing: CheckedContinuation<Void, Never>?
+    }
+
+    private let url: String
+    private let state = Mutex(State())
+    private let available: Semaphore
+
+    /// - Parameters:
+    ///   - url: a libpq connection string or URL.
+    ///   - connections: how many batches run at once.
+    package init(url: String, connections: Int) {
+        self.url = url
+        available = Semaphore()
+        for _ in 0..<connections { startThread { [self] in work() } }
+        state.withLock { $0.runningThreads = connections }
+    }
+
+    /// Runs a batch as one transaction in one round trip; one result for each statement.
+    package func run(_ batch: [Statement]) async throws(PostgresError) -> [PostgresResult] {
+        let result = await withCheckedContinuation { continuation in
+            let accepted = state.withLock { state in
+                if state.isClosed { return false }
+                state.jobs.append(Job(batch: batch, continuation: continuation))
+                return true
+            }
+            if accepted { available.signal() } else { continuation.resume(returning: .failure(.closed)) }
+        }
+        return try result.get()
+    }
+
+    /// One statement as a batch of its own.
+    package func run(_ sql: String, _ parameters: [PostgresValue] = []) async throws(PostgresError) -> PostgresResult {
+        let results = try await run([Statement(sql, parameters)])
+        guard let first = results.first else { throw .decoding("a statement gave no result") }
+        return first
+    }
+
+    /// Waits for what was accepted, then closes all connections.
+    package func close() async {
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            let count = state.withLock { state -> Int in
+                guard !state.isClosed, state.runningThreads > 0 else { return 0 }
+                state.isClosed = true
+                state.closing = continuation
+                return state.runningThreads
+            }
+            if count == 0 { continuation.resume() }
+            for _ in 0..<count { available.signal() }
+        }
+    }
+
+    private func work() {
+        var connection: Connection?
+        while let job = take() {
+            job.continuation.resume(returning: run(job.batch, &connection))
+        }
+        connection = nil
+        let closing = state.withLock { state -> CheckedContinuation<Void, Never>? in
+            state.runningThreads -= 1
+            return state.runningThreads == 0 ? state.closing : nil
+        }
+        closing?.resume()
+    }
+
+    /// The next job; nil once the pool is closed and its queue empty.
+    private func take() -> Job? {
+        while true {
+            available.wait()
+            let (job, isClosed) = state.withLock { state -> (Job?, Bool) in
+                guard state.next < state.jobs.count else { return (nil, state.isClosed) }
+                let job = state.jobs[state.next]
+                state.next += 1
+                if state.next == state.jobs.count || state.next > 1024 {
+                    state.jobs.removeFirst(state.next)
+                    state.next = 0
+                }
+                return (job, state.isClosed)
+            }
+            if job != nil || isClosed { return job }
+        }
+    }
+
+    private func run(_ batch: [Statement], _ connection: inout Connection?) -> Result<[PostgresResult], PostgresError> {
+        // An idle connection may have been closed by the server meanwhile: that shows only when it is used. A batch that
+        // could not even be sent is safe to send again on a new connection, but from here the two cannot be told apart.
+        do throws(PostgresError) {
+            var current: Connection
+            if let open = connection.take() {
+                current = open
+            } else {
+                current = try Connection(url: url, usesNames: state.withLock { $0.namesWork })
+            }
+            let result: Result<[PostgresResult], PostgresError>
+            do throws(PostgresError) {
+                result = .success(try current.run(batch))
+            } catch {
+                result = .failure(error)
+            }
+            if !current.namesWork { state.withLock { $0.namesWork = false } }
+            if case .failure(.refused(let message)) = result, message.endsConnection { return result }
+            if case .failure(.connectionLost) = result { return result }
+            if current.isUsable { connection = consume current }
+            return result
+        } catch {
+            return .failure(error)
+        }
+    }
+}
+
+/// A counting semaphore that threads wait on; sem_overview(7).
+private final class Semaphore: @unchecked Sendable {
+    // Unchecked: the semaphore is made for use from several threads, and the pointer never changes.
+    private let semaphore: UnsafeMutablePointer<sem_t>
+
+    init() {
+        semaphore = .allocate(capacity: 1)
+        sem_init(semaphore, 0, 0)
+    }
+
+    deinit {
+        sem_destroy(semaphore)
+        semaphore.deallocate()
+    }
+
+    func signal() { sem_post(semaphore) }
+    func wait() { while sem_wait(semaphore) != 0 {} }
+}
+
+/// A detached thread that runs the body to its end.
+private func startThread(_ body: @escaping @Sendable () -> Void) {
+    final class Box: Sendable {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+    var thread = pthread_t()
+    let box = Unmanaged.passRetained(Box(body))
+    let status = pthread_create(
+        &thread, nil,
+        { argument in
+            guard let argument else { return nil }
+            Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
+            return nil
+        }, box.toOpaque())
+    precondition(status == 0, "no thread can be started: \(status)")
+    pthread_detach(thread)
+}

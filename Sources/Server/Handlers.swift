@@ -1,0 +1,198 @@
+package import TES
+package import TaskCore
+
+/// What the server says of itself in service-info, and what it makes of tasks.
+package struct ServiceConfiguration: Sendable {
+    package var id = "org.poiesis.tes"
+    package var name = "Poiesis"
+    package var description: String? = "GA4GH Task Execution Service"
+    package var organizationName = "Unknown"
+    package var organizationURL = "https://example.org"
+    package var contactURL: String?
+    package var documentationURL: String?
+    package var environment: String?
+    /// The program's version.
+    package var version: String
+    /// URL prefixes that the filers serve.
+    package var storage: [String]
+    package var rules: TaskRules
+
+    package init(version: String, storage: [String], rules: TaskRules) {
+        self.version = version
+        self.storage = storage
+        self.rules = rules
+    }
+}
+
+/// The five operations on a task store.
+package struct Handlers: TESHandlers {
+    private let store: any TaskStore
+    private let configuration: ServiceConfiguration
+    /// Called when something waits for a worker.
+    private let wake: @Sendable () -> Void
+
+    package init(store: any TaskStore, configuration: ServiceConfiguration, wake: @escaping @Sendable () -> Void) {
+        self.store = store
+        self.configuration = configuration
+        self.wake = wake
+    }
+
+    var serviceIdentity: ServiceConfiguration { configuration }
+
+    // MARK: Operations
+
+    package func getServiceInfo(
+        _ input: GetServiceInfo.Input, context: CallContext
+    ) async throws -> Answer<TESServiceInfo> {
+        let created = try await store.createdAt()
+        return .value(
+            TESServiceInfo(
+                id: configuration.id, name: configuration.name,
+                type: TESServiceType(group: "org.ga4gh", artifact: .tes, version: "1.1.0"),
+                description: configuration.description,
+                organization: .init(name: configuration.organizationName, url: configuration.organizationURL),
+                contactUrl: configuration.contactURL, documentationUrl: configuration.documentationURL,
+                createdAt: created, updatedAt: created, environment: configuration.environment,
+                version: configuration.version, storage: configuration.storage,
+                tesResourcesBackendParameters: configuration.rules.backendParameters.sorted()))
+    }
+
+    package func createTask(
+        _ input: CreateTask.Input, context: CallContext
+    ) async throws -> Answer<TESCreateTaskResponse> {
+        var (task, warnings) = try accept(input.body, context.body.problems)
+        let id = store.newID()
+        task.id = nil
+        task.state = nil
+        task.logs = nil
+        task.creationTime = store.now()
+        try await store.create(NewTask(id: id, principal: context.principal, task: task, warnings: warnings))
+        wake()
+        return .value(TESCreateTaskResponse(id: id.description))
+    }
+
+    /// Values of the wrong type and broken rules together; of several problems at one place the first is told.
+    private func accept(_ task: TESTask, _ earlier: [RequestProblem]) throws(InvalidRequest) -> (TESTask, [String]) {
+        do throws(InvalidRequest) {
+            let accepted = try TaskValidation.accept(task, rules: configuration.rules)
+            if earlier.isEmpty { return (accepted.task, accepted.warnings) }
+            throw InvalidRequest([])
+        } catch {
+            var seen: Set<String> = []
+            throw InvalidRequest((earlier + error.problems).filter { seen.insert($0.pointer).inserted })
+        }
+    }
+
+    package func getTask(_ input: GetTask.Input, context: CallContext) async throws -> Answer<TESTask> {
+        guard let id = TaskID(input.id), let task = try await store.task(id, view: input.view, for: context.principal)
+        else { throw Self.unknown(input.id) }
+        return .value(task)
+    }
+
+    package func cancelTask(
+        _ input: CancelTask.Input, context: CallContext
+    ) async throws -> Answer<TESCancelTaskResponse> {
+        guard let id = TaskID(input.id), try await store.cancel(id, for: context.principal) != nil else {
+            throw Self.unknown(input.id)
+        }
+        wake()
+        return .value(TESCancelTaskResponse())
+    }
+
+    private static func unknown(_ id: String) -> APIError { .notFound("there is no task \(id.prefix(100))") }
+
+    // MARK: Lists
+
+    private static let defaultPageSize: Int32 = 256
+    /// Tasks that are read, encoded and sent at once: memory does not grow with the page.
+    private static let chunkSize = 64
+
+    package func listTasks(
+        _ input: ListTasks.Input, context: CallContext
+    ) async throws -> Answer<TESListTasksResponse> {
+        let filter = try Self.filter(input)
+        let token = PageToken(key: try await store.pageKey(), filter: filter, owner: context.principal.owner)
+        var after: TaskID?
+        if let text = input.pageToken {
+            after = token.decode(text)
+            if after == nil {
+                throw InvalidRequest([
+                    RequestProblem(
+                        "?page_token", "is damaged, or belongs to a list with other filters: start from the first page")
+                ])
+            }
+        }
+        let page = try await store.page(
+            filter, size: Int(input.pageSize ?? Self.defaultPageSize), after: after, for: context.principal)
+        let next = page.hasMore ? page.tasks.last.map { token.encode($0.id) } ?? "" : ""
+        let envelope = TESListTasksResponse(tasks: [], nextPageToken: next)
+        if page.tasks.count <= Self.chunkSize || input.view == .minimal {
+            var answer = envelope
+            answer.tasks = try await store.tasks(page.tasks[...], view: input.view)
+            return .value(answer)
+        }
+        let first = try await store.tasks(page.tasks.prefix(Self.chunkSize), view: input.view)
+        return .chunks(chunks(envelope, page, first, input.view))
+    }
+
+    /// The envelope's bytes around the tasks', each chunk made when the one before it was sent.
+    private func chunks(
+        _ envelope: TESListTasksResponse, _ page: TaskPage, _ first: [TESTask], _ view: TESView
+    ) -> AsyncThrowingStream<[UInt8], any Error> {
+        let parts = PageParts(
+            envelope: JSONWriter.encode(envelope), first: first, rest: page.tasks.dropFirst(Self.chunkSize))
+        return AsyncThrowingStream { try await parts.next(store, view) }
+    }
+
+    /// What of a page is still to be sent. One reader asks for it, a part after the other.
+    private actor PageParts {
+        private var head: [UInt8]
+        private let tail: [UInt8]
+        private var waiting: [TESTask]
+        private var rest: ArraySlice<(id: TaskID, state: TESState)>
+        private var isDone = false
+        private var hasElements = false
+
+        init(envelope: [UInt8], first: [TESTask], rest: ArraySlice<(id: TaskID, state: TESState)>) {
+            // The empty array of tasks is the first in the document.
+            let middle = (envelope.firstIndex(of: UInt8(ascii: "[")) ?? 0) + 1
+            head = Array(envelope[..<middle])
+            tail = Array(envelope[middle...])
+            waiting = first
+            self.rest = rest
+        }
+
+        func next(_ store: any TaskStore, _ view: TESView) async throws -> [UInt8]? {
+            if isDone { return nil }
+            if waiting.isEmpty, !rest.isEmpty {
+                waiting = try await store.tasks(rest.prefix(Handlers.chunkSize), view: view)
+                rest = rest.dropFirst(Handlers.chunkSize)
+            }
+            var bytes = head
+            head = []
+            for task in waiting {
+                if hasElements { bytes.append(UInt8(ascii: ",")) }
+                bytes += JSONWriter.encode(task, viewLevel: view.position)
+                hasElements = true
+            }
+            waiting = []
+            if rest.isEmpty {
+                bytes += tail
+                isDone = true
+            }
+            return bytes
+        }
+    }
+
+    private static func filter(_ input: ListTasks.Input) throws(InvalidRequest) -> TaskFilter {
+        guard input.tagValue.count <= input.tagKey.count else {
+            throw InvalidRequest([RequestProblem("?tag_value", "there are more tag_value than tag_key parameters")])
+        }
+        var tags: [(key: String, value: String?)] = []
+        for (index, key) in input.tagKey.enumerated() where !key.isEmpty {
+            let value = index < input.tagValue.count ? input.tagValue[index] : ""
+            tags.append((key, value.isEmpty ? nil : value))
+        }
+        return TaskFilter(namePrefix: input.namePrefix, state: input.state, tags: tags)
+    }
+}

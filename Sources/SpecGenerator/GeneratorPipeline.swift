@@ -1,0 +1,102 @@
+package import SpecDocument
+package import YAML
+
+/// What one run generates: the code of one target.
+package enum GeneratedPart: String, Sendable, CaseIterable {
+    /// Types, JSON coding, validation, operations and client.
+    case types
+    /// Registration on a Hummingbird router.
+    case routes
+    /// PostgreSQL schema and statements.
+    case store
+}
+
+/// A generated file: its name and its text.
+package struct GeneratedFile: Hashable, Sendable {
+    package var name: String
+    package var text: String
+}
+
+/// The whole machine: located nodes in, files out; pure, the disk is the command line's.
+package struct GeneratorPipeline: Sendable {
+    /// The document to generate from and those it refers to.
+    package struct Input: Sendable {
+        package var document: String
+        package var files: [String: YAMLNode]
+        package var references: [String: String]
+        package var overlay: YAMLNode?
+        package var persistence: YAMLNode?
+
+        /// - Parameters:
+        ///   - document: the main document's name in `files`.
+        ///   - files: parsed documents by name.
+        ///   - references: absolute URL → name in `files`.
+        package init(
+            document: String, files: [String: YAMLNode], references: [String: String] = [:], overlay: YAMLNode? = nil,
+            persistence: YAMLNode? = nil
+        ) {
+            self.document = document
+            self.files = files
+            self.references = references
+            self.overlay = overlay
+            self.persistence = persistence
+        }
+    }
+
+    private let access = "package"
+
+    package init() {}
+
+    /// The files of one part. The same input gives the same bytes.
+    package func generate(_ part: GeneratedPart, from input: Input) throws(Diagnostics) -> [GeneratedFile] {
+        let contract = try contract(input)
+        switch part {
+        case .types:
+            return [
+                GeneratedFile(name: "Types.swift", text: TypeRenderer(access: access).render(contract)),
+                GeneratedFile(name: "JSON.swift", text: JSONRenderer(access: access).render(contract)),
+                GeneratedFile(name: "Validation.swift", text: ValidationRenderer(access: access).render(contract)),
+                GeneratedFile(name: "Operations.swift", text: OperationRenderer(access: access).render(contract)),
+                GeneratedFile(name: "Client.swift", text: ClientRenderer(access: access).render(contract)),
+            ]
+        case .routes:
+            return [GeneratedFile(name: "Routes.swift", text: RouteRenderer(access: access).render(contract))]
+        case .store:
+            let tables = try tables(input, contract)
+            return [
+                GeneratedFile(name: "Schema.swift", text: SchemaRenderer(access: access).render(tables, contract)),
+                GeneratedFile(
+                    name: "Statements.swift", text: StatementRenderer(access: access).render(tables, contract)),
+            ]
+        }
+    }
+
+    /// The DDL alone, as one SQL script.
+    package func schema(from input: Input) throws(Diagnostics) -> String {
+        let contract = try contract(input)
+        let statements = SchemaRenderer(access: access).statements(try tables(input, contract))
+        return statements.map { $0 + ";\n" }.joined(separator: "\n")
+    }
+
+    private func contract(_ input: Input) throws(Diagnostics) -> Contract {
+        var files = input.files
+        if let overlay = input.overlay, let document = files[input.document] {
+            files[input.document] = try Overlay(overlay).apply(to: document)
+        }
+        let document = try DocumentLoader(documents: files, references: input.references).load(input.document)
+        var lowering = Lowering(document)
+        return try lowering.contract()
+    }
+
+    private func tables(_ input: Input, _ contract: Contract) throws(Diagnostics) -> [TableModel] {
+        guard let node = input.persistence else {
+            throw Diagnostics([
+                Diagnostic(
+                    SourceLocation(file: input.document, line: 1, column: 1), "there is no persistence file",
+                    hint: "give one with --persistence FILE")
+            ])
+        }
+        var lowering = TableLowering(contract)
+        return try lowering.tables(node)
+    }
+}

@@ -1,0 +1,158 @@
+/// Inputs of the operations, the handlers' protocol with its stubs, and the route table.
+struct OperationRenderer {
+    let access: String
+
+    func render(_ contract: Contract) -> String {
+        var source = Source(header: "Operations of \(contract.title) \(contract.version).")
+        for operation in contract.operations {
+            input(operation, &source)
+            source.line()
+        }
+        handlers(contract, &source)
+        source.line()
+        table(contract, &source)
+        return source.text
+    }
+
+    private func input(_ operation: OperationModel, _ source: inout Source) {
+        source.documentation(operation.documentation, pointer: operation.pointer)
+        source.block("\(access) enum \(operation.typeName)") { source in
+            source.line("\(access) typealias Output = \(operation.output.swift)")
+            source.line()
+            source.line("/// The parameters and the body of one request.")
+            source.block("\(access) struct Input: Sendable") { source in
+                for parameter in operation.parameters {
+                    source.documentation(parameter.documentation, pointer: nil)
+                    source.line("\(access) var \(parameter.swiftName): \(declared(parameter))")
+                }
+                if let body = operation.body { source.line("\(access) var body: \(body.swift)") }
+                source.line()
+                var arguments = operation.parameters.map { parameter in
+                    "\(parameter.swiftName): \(declared(parameter))" + (initial(parameter).map { " = \($0)" } ?? "")
+                }
+                if let body = operation.body { arguments.append("body: \(body.swift)") }
+                source.block("\(access) init(\(arguments.joined(separator: ", ")))") { source in
+                    for parameter in operation.parameters {
+                        source.line("self.\(parameter.swiftName) = \(parameter.swiftName)")
+                    }
+                    if operation.body != nil { source.line("self.body = body") }
+                }
+            }
+            source.line()
+            decoder(operation, &source)
+            source.line()
+            query(operation, &source)
+        }
+    }
+
+    private func initial(_ parameter: ParameterModel) -> String? {
+        if parameter.isInPath || parameter.isRequired { return nil }
+        if let value = parameter.defaultExpression { return value }
+        if case .array = parameter.type { return "[]" }
+        return "nil"
+    }
+
+    private func declared(_ parameter: ParameterModel) -> String {
+        initial(parameter) == "nil" ? parameter.type.swift + "?" : parameter.type.swift
+    }
+
+    private func decoder(_ operation: OperationModel, _ source: inout Source) {
+        source.line("/// Decodes a request; all problems are found at once.")
+        let body = operation.body.map { ", body: \($0.swift)" } ?? ""
+        source.block("\(access) static func input(_ parameters: inout RequestParameters\(body)) -> Input") { source in
+            source.line("Input(")
+            source.indented { source in
+                var arguments = operation.parameters.map { "\($0.swiftName): \(decode($0))" }
+                if operation.body != nil { arguments.append("body: body") }
+                for (index, argument) in arguments.enumerated() {
+                    source.line(argument + (index == arguments.count - 1 ? ")" : ","))
+                }
+                if arguments.isEmpty { source.line(")") }
+            }
+        }
+    }
+
+    private func decode(_ parameter: ParameterModel) -> String {
+        let name = literal(parameter.name)
+        if parameter.isInPath { return "parameters.path(\(name))" }
+        let fallback = parameter.defaultExpression.map { " ?? \($0)" } ?? ""
+        switch parameter.type {
+        case .int32, .int64:
+            let bounds = [
+                parameter.constraints.minimum.map { "minimum: \(Int64($0))" },
+                parameter.constraints.maximum.map { "maximum: \(Int64($0))" },
+            ].compactMap { $0 }.map { ", " + $0 }.joined()
+            return "parameters.\(parameter.type == .int32 ? "int32" : "int64")(\(name)\(bounds))" + fallback
+        case .enumeration(let type):
+            return "parameters.enumeration(\(name), \(type).self, ignoresCase: \(parameter.ignoresCase))" + fallback
+        case .array: return "parameters.strings(\(name))"
+        default: return "parameters.string(\(name))" + fallback
+        }
+    }
+
+    private func query(_ operation: OperationModel, _ source: inout Source) {
+        source.line("/// The query of a request, in the specification's order.")
+        source.block("\(access) static func query(_ input: Input) -> [(name: String, value: String)]") { source in
+            let parameters = operation.parameters.filter { !$0.isInPath }
+            guard !parameters.isEmpty else {
+                source.line("[]")
+                return
+            }
+            source.line("var query: [(name: String, value: String)] = []")
+            for parameter in parameters {
+                let name = literal(parameter.name)
+                let access = "input.\(parameter.swiftName)"
+                switch parameter.type {
+                case .array: source.line("for value in \(access) { query.append((\(name), value)) }")
+                case .enumeration where declared(parameter).hasSuffix("?"):
+                    source.line("if let value = \(access) { query.append((\(name), value.rawValue)) }")
+                case .enumeration: source.line("query.append((\(name), \(access).rawValue))")
+                default: source.line("if let value = \(access) { query.append((\(name), \"\\(value)\")) }")
+                }
+            }
+            source.line("return query")
+        }
+    }
+
+    private func handlers(_ contract: Contract, _ source: inout Source) {
+        source.line("/// One requirement for each operation; what a server leaves out answers 501.")
+        source.block("\(access) protocol TESHandlers: Sendable") { source in
+            source.line("/// What a handler knows of the request beside its input: who asks, and the request's id.")
+            source.line("associatedtype Context: Sendable")
+            for operation in contract.operations {
+                source.line()
+                source.documentation(operation.documentation, pointer: operation.pointer)
+                source.line(signature(operation))
+            }
+        }
+        source.line()
+        source.block("extension TESHandlers") { source in
+            for operation in contract.operations {
+                source.block(access + " " + signature(operation)) { source in
+                    source.line("throw OperationNotImplemented(operation: \(literal(operation.typeName)))")
+                }
+            }
+        }
+    }
+
+    private func signature(_ operation: OperationModel) -> String {
+        "func \(operation.name)(_ input: \(operation.typeName).Input, context: Context) async throws -> Answer<\(operation.output.swift)>"
+    }
+
+    private func table(_ contract: Contract, _ source: inout Source) {
+        source.line("/// Every operation's method and path, in the specification's order.")
+        source.block("\(access) enum TESRoutes") { source in
+            source.line("/// The path that the specification's paths are relative to.")
+            source.line("\(access) static let basePath = \(literal(contract.basePath))")
+            source.line("\(access) static let all: [Route] = [")
+            source.indented { source in
+                for operation in contract.operations {
+                    source.line(
+                        "Route(operation: \(literal(operation.typeName)), method: \(literal(operation.method)), path: \(literal(operation.path))),"
+                    )
+                }
+            }
+            source.line("]")
+        }
+    }
+}

@@ -1,0 +1,42 @@
+/// One thing that is wrong with a request: a JSON pointer into its body, or `?name` for a parameter, and what to change.
+package struct RequestProblem: Hashable, Sendable, CustomStringConvertible {
+    package var pointer: String
+    package var message: String
+
+    package init(_ pointer: String, _ message: String) {
+        self.pointer = pointer
+        self.message = message
+    }
+
+    package var description: String { pointer.isEmpty ? message : "\(pointer) \(message)" }
+}
+
+/// All that is wrong with one request.
+package struct InvalidRequest: Error, Hashable, Sendable {
+    package var problems: [RequestProblem]
+
+    package init(_ problems: [RequestProblem]) { self.problems = problems }
+}
+
+/// A generated structure whose requests can be checked.
+package protocol JSONValidated {
+    func validate(_ problems: inout [RequestProblem], at pointer: String)
+}
+
+/// An operation that a server left to its stub: answered with 501.
+package struct OperationNotImplemented: Error, Sendable {
+    package var operation: String
+}
+
+/// What a handler answers: a value, or a document that is sent in chunks as they are made.
+package enum Answer<Value: Sendable>: Sendable {
+    case value(Value)
+    case chunks(AsyncThrowingStream<[UInt8], any Error>)
+}
+
+/// One line of the route table.
+package struct Route: Hashable, Sendable {
+    package var operation: String
+    package var method: String
+    package var path: String
+}

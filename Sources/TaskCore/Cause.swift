@@ -1,0 +1,83 @@
+package import TES
+
+/// Why an attempt ended as it did: one enumeration for all backends. docs/reference/outcomes.md lists the cases.
+package enum Cause: Hashable, Sendable {
+    /// Every executor ended with 0, or its error was to be ignored.
+    case completed
+    /// An executor ended with an error that was not to be ignored.
+    case executorFailed(position: Int, exitCode: Int32, reason: String?)
+    case canceled
+    case imageUnavailable(position: Int, image: String, reason: String)
+    case inputUnavailable(position: Int, url: String, path: String, reason: String)
+    case outputFailed(position: Int, url: String, path: String, reason: String)
+    case outputMissing(position: Int, path: String)
+    case diskFull(what: String)
+    /// The task asks for more than the machine has.
+    case tooLarge(reason: String)
+    /// The engine refused to run an executor's container.
+    case engineFailed(position: Int, reason: String)
+    /// The container vanished or was stopped from outside, or the worker was lost.
+    case hostLost(reason: String)
+    /// The shim found no way to start or to record an executor.
+    case shimFailed(position: Int, reason: String)
+    case internalError(reason: String)
+
+    /// The state that the task ends in.
+    package var state: TESState {
+        switch self {
+        case .completed: .complete
+        case .executorFailed: .executorError
+        case .canceled: .canceled
+        default: .systemError
+        }
+    }
+
+    /// The cause's stable name, kept in the database.
+    package var name: String {
+        switch self {
+        case .completed: "completed"
+        case .executorFailed: "executor-failed"
+        case .canceled: "canceled"
+        case .imageUnavailable: "image-unavailable"
+        case .inputUnavailable: "input-unavailable"
+        case .outputFailed: "output-failed"
+        case .outputMissing: "output-missing"
+        case .diskFull: "disk-full"
+        case .tooLarge: "too-large"
+        case .engineFailed: "engine-failed"
+        case .hostLost: "host-lost"
+        case .shimFailed: "shim-failed"
+        case .internalError: "internal-error"
+        }
+    }
+
+    /// Whether the same task may succeed in another attempt.
+    package var retryHelps: Bool {
+        if case .hostLost = self { true } else { false }
+    }
+
+    /// The line that the user reads in `system_logs`; nil where the executor logs say everything.
+    package var sentence: String? {
+        switch self {
+        case .completed, .canceled: nil
+        case .executorFailed(let position, let exitCode, let reason):
+            "executor \(position) ended with exit code \(exitCode)" + (reason.map { ": \($0)" } ?? "")
+        case .imageUnavailable(let position, let image, let reason):
+            "the image \"\(image)\" of executor \(position) cannot be had: \(reason). Check its name and tag, and that this server may pull it."
+        case .inputUnavailable(let position, let url, let path, let reason):
+            "input \(position) (\(url) for \(path)) cannot be had: \(reason)"
+        case .outputFailed(let position, let url, let path, let reason):
+            "output \(position) (\(path) to \(url)) could not be uploaded: \(reason)"
+        case .outputMissing(let position, let path):
+            "output \(position) (\(path)) does not exist, although all executors succeeded"
+        case .diskFull(let what):
+            "no space is left on this server's disk (\(what)). Free some, or run the task where there is more."
+        case .tooLarge(let reason): "no machine of this server can run the task: \(reason)"
+        case .engineFailed(let position, let reason):
+            "the container engine could not run executor \(position): \(reason)"
+        case .hostLost(let reason): "the attempt was lost: \(reason)"
+        case .shimFailed(let position, let reason): "executor \(position) could not be run: \(reason)"
+        case .internalError(let reason): "the server failed: \(reason)"
+        }
+    }
+}

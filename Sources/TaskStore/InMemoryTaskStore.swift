@@ -1,0 +1,226 @@
+import Synchronization
+package import TES
+package import TaskCore
+
+/// Tasks in memory: for `poiesis run` and for tests. The same contract suite holds it to the behaviour of PostgreSQL's.
+package final class InMemoryTaskStore: TaskStore {
+    private struct Entry {
+        var new: NewTask
+        var lifeCycle = LifeCycle()
+        var attempts: [Held] = []
+    }
+
+    private struct Held {
+        var worker: WorkerID
+        var token: String
+        var log: TESTaskLog
+        var executors: [Int: TESExecutorLog] = [:]
+    }
+
+    private struct State {
+        var entries: [TaskID: Entry] = [:]
+        var heartbeats: [TaskID: Timestamp] = [:]
+        var generator = TaskIDGenerator()
+        var random = SystemRandomNumberGenerator()
+    }
+
+    private let clock: @Sendable () -> Timestamp
+    private let metadata: [String: String]
+    private let created: Timestamp
+    private let key = randomToken()
+    private let state = Mutex(State())
+
+    /// - Parameter metadata: opens each attempt's metadata.
+    package init(metadata: [String: String] = [:], clock: @escaping @Sendable () -> Timestamp) {
+        self.metadata = metadata
+        self.clock = clock
+        created = clock()
+    }
+
+    package func now() -> Timestamp { clock() }
+    package func pageKey() async throws(TaskStoreError) -> [UInt8] { Array(key.utf8) }
+    package func createdAt() async throws(TaskStoreError) -> Timestamp { created }
+
+    package func newID() -> TaskID {
+        let time = clock()
+        return state.withLock { $0.generator.next(now: time, random: &$0.random) }
+    }
+
+    package func create(_ task: NewTask) async throws(TaskStoreError) {
+        state.withLock { state in
+            if state.entries[task.id] == nil { state.entries[task.id] = Entry(new: task) }
+        }
+    }
+
+    package func task(_ id: TaskID, view: TESView, for principal: Principal) async throws(TaskStoreError) -> TESTask? {
+        guard let entry = entry(id, principal) else { return nil }
+        return try document(entry).reduced(to: view)
+    }
+
+    package func page(
+        _ filter: TaskFilter, size: Int, after: TaskID?, for principal: Principal
+    ) async throws(TaskStoreError) -> TaskPage {
+        let found = state.withLock { state in
+            state.entries.values
+                .filter { entry in
+                    let tags = entry.new.task.tags ?? [:]
+                    return entry.new.principal == principal && after.map { entry.new.id < $0 } ?? true
+                        && filter.state.map { entry.lifeCycle.state == $0 } ?? true
+                        && filter.namePrefix.map { entry.new.task.name?.utf8.starts(with: $0.utf8) ?? false } ?? true
+                        && filter.tags.allSatisfy { tag in
+                            tags[tag.key].map { tag.value == nil || $0 == tag.value } ?? false
+                        }
+                }
+                .map { (id: $0.new.id, state: $0.lifeCycle.state) }
+        }
+        let sorted = found.sorted { $0.id > $1.id }
+        return TaskPage(tasks: Array(sorted.prefix(size)), hasMore: sorted.count > size)
+    }
+
+    package func tasks(
+        _ page: ArraySlice<(id: TaskID, state: TESState)>, view: TESView
+    ) async throws(TaskStoreError) -> [TESTask] {
+        var tasks: [TESTask] = []
+        for (id, taskState) in page {
+            guard let entry = state.withLock({ $0.entries[id] }) else { continue }
+            tasks.append(try document(entry).identified(id, taskState).reduced(to: view))
+        }
+        return tasks
+    }
+
+    package func cancel(_ id: TaskID, for principal: Principal) async throws(TaskStoreError) -> TESState? {
+        state.withLock { state in
+            guard state.entries[id]?.new.principal == principal else { return nil }
+            _ = state.entries[id]?.lifeCycle.cancel()
+            return state.entries[id]?.lifeCycle.state
+        }
+    }
+
+    package func heartbeat(_ worker: WorkerID) async throws(TaskStoreError) {
+        let time = clock()
+        state.withLock { $0.heartbeats[worker.id] = time }
+    }
+
+    package func takeBackLost(lease: Duration) async throws(TaskStoreError) -> Int {
+        let time = clock()
+        let limit = time.microseconds - lease.components.seconds * 1_000_000
+        return state.withLock { state in
+            var count = 0
+            for (id, entry) in state.entries {
+                guard let held = entry.attempts.last, held.log.endTime == nil, !entry.lifeCycle.state.isTerminal,
+                    let beat = state.heartbeats[held.worker.id], beat.microseconds < limit
+                else { continue }
+                _ = state.entries[id]?.lifeCycle.record(.queued)
+                let last = entry.attempts.count - 1
+                state.entries[id]?.attempts[last].log.endTime = time
+                state.entries[id]?.attempts[last].log.systemLogs =
+                    (held.log.systemLogs ?? []) + [
+                        "the attempt was lost: its worker on \(held.worker.host) was not heard of for \(lease)"
+                    ]
+                count += 1
+            }
+            return count
+        }
+    }
+
+    package func claim(
+        _ worker: WorkerID, backend: String, free: Capacity, total: Capacity
+    ) async throws(TaskStoreError) -> Attempt? {
+        let time = clock()
+        return state.withLock { state in
+            let waiting = state.entries.values.filter { $0.lifeCycle.state == .queued }.sorted { $0.new.id < $1.new.id }
+            let fitting = waiting.first { entry in
+                let demand = entry.new.task.demand
+                return demand.cpuCores <= free.cpuCores && demand.memory <= free.memory
+                    || demand.cpuCores > total.cpuCores || demand.memory > total.memory
+            }
+            guard var entry = fitting else { return nil }
+            var log = TESTaskLog(metadata: metadata, startTime: time)
+            log.metadata?["backend"] = backend
+            if entry.attempts.isEmpty, !entry.new.warnings.isEmpty { log.systemLogs = entry.new.warnings }
+            entry.attempts.append(Held(worker: worker, token: randomToken(), log: log))
+            _ = entry.lifeCycle.record(.initializing)
+            state.entries[entry.new.id] = entry
+            return attempt(entry)
+        }
+    }
+
+    package func openAttempts(of worker: WorkerID) async throws(TaskStoreError) -> [Attempt] {
+        state.withLock { state in
+            state.entries.values
+                .filter { $0.attempts.last.map { $0.worker.id == worker.id && $0.log.endTime == nil } ?? false }
+                .sorted { $0.new.id < $1.new.id }
+                .compactMap(attempt)
+        }
+    }
+
+    private func attempt(_ entry: Entry) -> Attempt? {
+        guard let held = entry.attempts.last else { return nil }
+        let key = AttemptKey(taskID: entry.new.id, number: entry.attempts.count, token: held.token)
+        let task = entry.new.task.identified(entry.new.id, entry.lifeCycle.state)
+        return Attempt(key: key, principal: entry.new.principal, task: task, state: entry.lifeCycle.state)
+    }
+
+    package func stopped(_ attempts: [AttemptKey]) async throws(TaskStoreError) -> Set<TaskID> {
+        state.withLock { state in
+            Set(
+                attempts.filter { key in
+                    guard let entry = state.entries[key.taskID], entry.attempts.count == key.number else { return true }
+                    return entry.lifeCycle.state != .initializing && entry.lifeCycle.state != .running
+                }.map(\.taskID))
+        }
+    }
+
+    package func record(_ record: AttemptRecord, for key: AttemptKey) async throws(TaskStoreError) -> TESState {
+        let result = state.withLock { state -> TESState? in
+            guard var entry = state.entries[key.taskID], entry.attempts.count == key.number,
+                var held = entry.attempts.last, held.token == key.token
+            else { return nil }
+            for (position, log) in record.executors where held.executors[position] == nil {
+                var log = log
+                log.stdout = log.stdout.map(recordable)
+                log.stderr = log.stderr.map(recordable)
+                held.executors[position] = log
+            }
+            held.log.logs = held.executors.sorted { $0.key < $1.key }.map(\.value)
+            if held.log.outputs.isEmpty { held.log.outputs = record.outputs.map(\.log) }
+            let lines = record.systemLogs.map(recordable).filter { !(held.log.systemLogs ?? []).contains($0) }
+            if !lines.isEmpty { held.log.systemLogs = (held.log.systemLogs ?? []) + lines }
+            held.log.metadata?.merge(record.metadata.mapValues(recordable)) { _, new in new }
+            if let next = record.state, case .changed(let reached) = entry.lifeCycle.record(next),
+                reached.isTerminal || reached == .queued
+            {
+                held.log.endTime = held.log.startTime.map { max($0, record.time) } ?? record.time
+            }
+            entry.attempts[key.number - 1] = held
+            state.entries[key.taskID] = entry
+            return entry.lifeCycle.state
+        }
+        guard let result else { throw .notThisAttempt }
+        return result
+    }
+
+    private func entry(_ id: TaskID, _ principal: Principal) -> Entry? {
+        state.withLock { state in
+            guard let entry = state.entries[id], entry.new.principal == principal else { return nil }
+            return entry
+        }
+    }
+
+    private func document(_ entry: Entry) -> TESTask {
+        var task = entry.new.task.identified(entry.new.id, entry.lifeCycle.state)
+        if !entry.attempts.isEmpty { task.logs = entry.attempts.map(\.log) }
+        return task
+    }
+}
+
+extension TESTask {
+    /// Only what a view shows; the generated writer knows which properties those are.
+    func reduced(to view: TESView) throws(TaskStoreError) -> TESTask {
+        var reader = JSONReader(JSONWriter.encode(self, viewLevel: view.position), purpose: .answer)
+        do throws(JSONSyntaxError) {
+            if let task = try reader.document(TESTask.self) { return task }
+        } catch { throw .corrupt(error.description) }
+        throw .corrupt("a task could not be read back")
+    }
+}

@@ -1,0 +1,165 @@
+/// The only writers of a task's state, called alike by worker, recorder, controller and API.
+///
+/// Versioned and kept for two releases: tasks that run for days outlive an upgrade. ``LifeCycle`` is the same life cycle in
+/// Swift; the contract suite compares every pair of states.
+enum StateFunctions {
+    /// In the order of creation.
+    static let statements = [nextState, writeState, claimAttempt, record, cancel, takeBack] + revoke
+
+    private static let terminal = "('COMPLETE', 'EXECUTOR_ERROR', 'SYSTEM_ERROR', 'CANCELED', 'PREEMPTED')"
+
+    /// The state after `p_next` was written to a task in `p_current`; NULL where nothing changes.
+    private static let nextState = """
+        CREATE OR REPLACE FUNCTION poiesis.next_state_v1(p_current text, p_next text) RETURNS text
+        LANGUAGE sql IMMUTABLE SET search_path = poiesis, pg_temp AS $$
+        SELECT CASE
+            WHEN p_current IN \(terminal) THEN NULL
+            WHEN p_current = 'CANCELING' THEN
+                CASE WHEN p_next = 'QUEUED' OR p_next IN \(terminal) THEN 'CANCELED' END
+            WHEN p_current = 'QUEUED' THEN CASE WHEN p_next IN ('INITIALIZING', 'SYSTEM_ERROR') THEN p_next END
+            WHEN p_current = 'INITIALIZING' AND p_next IN ('RUNNING', 'QUEUED') THEN p_next
+            WHEN p_current = 'RUNNING' AND p_next = 'QUEUED' THEN p_next
+            WHEN p_current IN ('INITIALIZING', 'RUNNING') AND p_next IN \(terminal) AND p_next <> 'CANCELED' THEN p_next
+        END
+        $$
+        """
+
+    /// Writes a state and its event in one transaction; the caller holds the row's lock.
+    private static let writeState = """
+        CREATE OR REPLACE FUNCTION poiesis.write_state_v1(p_task uuid, p_state text, p_attempt integer) RETURNS void
+        LANGUAGE sql SET search_path = poiesis, pg_temp AS $$
+        UPDATE task_states SET state = p_state, attempt = p_attempt, changed_at = clock_timestamp() WHERE task_id = p_task;
+        INSERT INTO task_events (task_id, owner, state, attempt)
+            SELECT task_id, owner, state, attempt FROM task_states WHERE task_id = p_task
+        $$
+        """
+
+    /// Claims the oldest waiting task that fits what is free, or that asks for more than there ever is.
+    private static let claimAttempt = """
+        CREATE OR REPLACE FUNCTION poiesis.claim_attempt_v1(
+            p_worker uuid, p_backend text, p_token text, p_metadata jsonb,
+            p_free_cpu integer, p_free_memory bigint, p_total_cpu integer, p_total_memory bigint)
+        RETURNS TABLE (r_task_id uuid, r_attempt integer, r_owner text)
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = poiesis, pg_temp AS $$
+        DECLARE
+            found_task task_states%ROWTYPE;
+        BEGIN
+            SELECT s.* INTO found_task
+            FROM task_states s JOIN tasks t ON t.task_id = s.task_id
+            WHERE s.state = 'QUEUED'
+                AND ((greatest(1, coalesce(t.resources_cpu_cores, 1)) <= p_free_cpu
+                        AND coalesce(t.resources_ram_gb, 0) * 1e9 <= p_free_memory)
+                    OR greatest(1, coalesce(t.resources_cpu_cores, 1)) > p_total_cpu
+                    OR coalesce(t.resources_ram_gb, 0) * 1e9 > p_total_memory)
+            ORDER BY s.task_id LIMIT 1 FOR UPDATE OF s SKIP LOCKED;
+            IF NOT FOUND THEN RETURN; END IF;
+            INSERT INTO task_logs (task_id, attempt, start_time, backend, worker_id, token, metadata, system_logs)
+                SELECT found_task.task_id, found_task.attempt + 1, greatest(clock_timestamp(), t.creation_time), p_backend, p_worker, p_token, p_metadata,
+                    CASE WHEN found_task.attempt = 0 THEN t.warnings END
+                FROM tasks t WHERE t.task_id = found_task.task_id;
+            PERFORM write_state_v1(found_task.task_id, 'INITIALIZING', found_task.attempt + 1);
+            RETURN QUERY SELECT found_task.task_id, found_task.attempt + 1, found_task.owner;
+        END
+        $$
+        """
+
+    /// Writes what happened in an attempt; the same record written twice changes nothing the second time.
+    private static let record = """
+        CREATE OR REPLACE FUNCTION poiesis.record_v1(p_task uuid, p_attempt integer, p_token text, p_record jsonb) RETURNS text
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = poiesis, pg_temp AS $$
+        DECLARE
+            current_row task_states%ROWTYPE;
+            following text;
+            moment timestamptz := 'epoch'::timestamptz + (p_record->>'time')::bigint * interval '1 microsecond';
+        BEGIN
+            SELECT * INTO current_row FROM task_states WHERE task_id = p_task FOR UPDATE;
+            IF NOT FOUND OR current_row.attempt <> p_attempt OR NOT EXISTS (
+                SELECT FROM task_logs WHERE task_id = p_task AND attempt = p_attempt AND token = p_token) THEN
+                RAISE EXCEPTION 'this attempt does not hold the task' USING ERRCODE = 'PT409';
+            END IF;
+            INSERT INTO executor_logs (task_id, attempt, position, start_time, end_time, stdout, stderr, exit_code)
+                SELECT p_task, p_attempt, e.position, 'epoch'::timestamptz + e.start_time * interval '1 microsecond',
+                    'epoch'::timestamptz + e.end_time * interval '1 microsecond', e.stdout, e.stderr, e.exit_code
+                FROM jsonb_to_recordset(p_record->'executors')
+                    AS e(position integer, start_time bigint, end_time bigint, stdout text, stderr text, exit_code integer)
+                ON CONFLICT DO NOTHING;
+            INSERT INTO output_file_logs (task_id, attempt, position, url, path, size_bytes, checksum)
+                SELECT p_task, p_attempt, o.position, o.url, o.path, o.size_bytes, o.checksum
+                FROM jsonb_to_recordset(p_record->'outputs')
+                    AS o(position integer, url text, path text, size_bytes bigint, checksum text)
+                ON CONFLICT DO NOTHING;
+            UPDATE task_logs SET
+                metadata = coalesce(metadata, '{}') || coalesce(p_record->'metadata', '{}'),
+                system_logs = nullif(coalesce(system_logs, '{}') || ARRAY(
+                    SELECT line FROM jsonb_array_elements_text(coalesce(p_record->'system_logs', '[]')) WITH ORDINALITY AS l(line, n)
+                    WHERE system_logs IS NULL OR NOT line = ANY (system_logs) ORDER BY n), '{}'),
+                cause = coalesce(p_record->>'cause', cause)
+                WHERE task_id = p_task AND attempt = p_attempt;
+            following := next_state_v1(current_row.state, p_record->>'state');
+            IF following IS NULL THEN RETURN current_row.state; END IF;
+            IF following = 'QUEUED' OR following IN \(terminal) THEN
+                UPDATE task_logs SET end_time = greatest(moment, start_time) WHERE task_id = p_task AND attempt = p_attempt;
+            END IF;
+            PERFORM write_state_v1(p_task, following, p_attempt);
+            RETURN following;
+        END
+        $$
+        """
+
+    /// A client's cancel: a task that no attempt holds is canceled at once. NULL where the task is unknown or another's.
+    private static let cancel = """
+        CREATE OR REPLACE FUNCTION poiesis.cancel_v1(p_task uuid, p_owner text) RETURNS text
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = poiesis, pg_temp AS $$
+        DECLARE
+            current_row task_states%ROWTYPE;
+            following text;
+        BEGIN
+            SELECT * INTO current_row FROM task_states WHERE task_id = p_task AND owner = p_owner FOR UPDATE;
+            IF NOT FOUND THEN RETURN NULL; END IF;
+            following := CASE
+                WHEN current_row.state = 'QUEUED' THEN 'CANCELED'
+                WHEN current_row.state = 'CANCELING' OR current_row.state IN \(terminal) THEN NULL
+                ELSE 'CANCELING' END;
+            IF following IS NULL THEN RETURN current_row.state; END IF;
+            PERFORM write_state_v1(p_task, following, current_row.attempt);
+            RETURN following;
+        END
+        $$
+        """
+
+    /// Gives back to the queue what workers held that have not been heard of for a lease; the number of tasks.
+    private static let takeBack = """
+        CREATE OR REPLACE FUNCTION poiesis.take_back_v1(p_lease interval) RETURNS integer
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = poiesis, pg_temp AS $$
+        DECLARE
+            lost record;
+            following text;
+            count integer := 0;
+        BEGIN
+            FOR lost IN
+                SELECT s.task_id, s.state, s.attempt, w.host
+                FROM task_states s
+                JOIN task_logs l ON l.task_id = s.task_id AND l.attempt = s.attempt AND l.end_time IS NULL
+                JOIN workers w ON w.worker_id = l.worker_id
+                WHERE s.state IN ('INITIALIZING', 'RUNNING', 'CANCELING') AND w.heartbeat_at < clock_timestamp() - p_lease
+                ORDER BY s.task_id LIMIT 1000 FOR UPDATE OF s SKIP LOCKED
+            LOOP
+                following := next_state_v1(lost.state, 'QUEUED');
+                UPDATE task_logs SET end_time = clock_timestamp(), cause = 'host-lost',
+                    system_logs = coalesce(system_logs, '{}') || format(
+                        'the attempt was lost: its worker on %s was not heard of for %s', lost.host, p_lease)
+                    WHERE task_id = lost.task_id AND attempt = lost.attempt;
+                PERFORM write_state_v1(lost.task_id, following, lost.attempt);
+                count := count + 1;
+            END LOOP;
+            RETURN count;
+        END
+        $$
+        """
+
+    private static let revoke = [
+        "next_state_v1(text, text)", "write_state_v1(uuid, text, integer)",
+        "claim_attempt_v1(uuid, text, text, jsonb, integer, bigint, integer, bigint)",
+        "record_v1(uuid, integer, text, jsonb)", "cancel_v1(uuid, text)", "take_back_v1(interval)",
+    ].map { "REVOKE EXECUTE ON FUNCTION poiesis.\($0) FROM PUBLIC" }
+}

@@ -1,0 +1,94 @@
+import CLinux
+import Glibc
+import TaskCore
+
+/// Starts an executor's program inside the user's unmodified image: one control folder, one plan, one result.
+///
+///     poiesis-exec CONTROL-FOLDER       run the plan in the folder
+///     poiesis-exec --open-up PATH...    make trees readable and writable for everybody
+///     poiesis-exec --check FOLDER       write a file into the folder and read it back
+@main
+struct Shim {
+    /// Exit codes of the shim's own troubles, none of which leaves a result.
+    enum Trouble {
+        static let usage: Int32 = 64
+        static let noTurn: Int32 = 124
+        static let refused: Int32 = 125
+    }
+
+    static func main() {
+        umask(0)
+        let arguments = CommandLine.arguments.dropFirst()
+        switch arguments.first {
+        case "--open-up": exit(openUp(arguments.dropFirst()))
+        case "--check": exit(check(arguments.dropFirst().first ?? ""))
+        case let folder? where arguments.count == 1: exit(run(folder))
+        default: stop("usage: poiesis-exec CONTROL-FOLDER", Trouble.usage)
+        }
+    }
+
+    static func stop(_ message: String, _ status: Int32) -> Never {
+        writeAll(2, Array("poiesis-exec: \(message)\n".utf8))
+        exit(status)
+    }
+
+    private static func run(_ folder: String) -> Int32 {
+        guard let bytes = readFile(folder + "/plan", limit: 64 << 20), let plan = ExecutorPlan(encoded: bytes) else {
+            stop("there is no plan in \(folder)", Trouble.refused)
+        }
+        let marker = open(folder + "/started", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+        guard marker >= 0 else { stop("this executor was started before", Trouble.refused) }
+        close(marker)
+        let signals = SignalPipe()
+        guard waitForTurn(folder, signals) else { return 0 }
+        var execution = Execution(plan: plan, folder: folder, signals: signals)
+        let result = execution.run()
+        guard writeResult(result, to: folder) else { stop("the result cannot be written", Trouble.refused) }
+        return result.exitCode
+    }
+
+    /// False where the turn is `skip`. Told to stop before its turn, the program is never started.
+    private static func waitForTurn(_ folder: String, _ signals: SignalPipe) -> Bool {
+        let deadline = now() + 600 * 1_000_000
+        while now() < deadline {
+            if let turn = readFile(folder + "/turn", limit: 16) {
+                let word = String(decoding: turn, as: UTF8.self)
+                if word.hasPrefix("run") { return true }
+                if word.hasPrefix("skip") { return false }
+            }
+            if let signal = signals.wait(milliseconds: 50).first(where: { $0 != SIGCHLD }) { exit(128 + signal) }
+        }
+        stop("no turn came for 10 minutes", Trouble.noTurn)
+    }
+
+    private static func writeResult(_ result: ExecutorResult, to folder: String) -> Bool {
+        let temporary = folder + "/result.new"
+        unlink(temporary)
+        let file = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o666)
+        guard file >= 0 else { return false }
+        let isWhole = writeAll(file, result.encoded) && fsync(file) == 0
+        return close(file) == 0 && isWhole && rename(temporary, folder + "/result") == 0
+    }
+
+    private static func check(_ folder: String) -> Int32 {
+        let bytes = Array("\(getpid())".utf8)
+        let file = open(folder + "/check", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        guard file >= 0, writeAll(file, bytes), close(file) == 0, readFile(folder + "/check", limit: 64) == bytes else {
+            stop("\(folder) cannot be written to: \(String(cString: strerror(errno)))", 1)
+        }
+        return 0
+    }
+
+    /// Files that a container's user left unreadable are handed over: by mode, as root inside a container.
+    private static func openUp(_ paths: ArraySlice<String>) -> Int32 {
+        for path in paths {
+            walk(path) { path, status in
+                let mode = status.st_mode & S_IFMT
+                guard mode == S_IFREG || mode == S_IFDIR else { return }
+                let isProgram = mode == S_IFDIR || status.st_mode & 0o111 != 0
+                chmod(path, (status.st_mode & 0o7777) | 0o666 | (isProgram ? 0o111 : 0))
+            }
+        }
+        return 0
+    }
+}

@@ -1,0 +1,130 @@
+import ArgumentParser
+import Filer
+import Foundation
+import HTTPClient
+import Logging
+import Orchestrator
+import ServiceLifecycle
+import TES
+import TaskCore
+import TaskStore
+import UnixSignals
+
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Runs one task here: no server, no database.",
+        discussion: """
+            Example:
+              poiesis run task.json
+
+            File URLs reach whatever you can. Ends with 0 for COMPLETE, the failing executor's exit code, 70 for
+            SYSTEM_ERROR, 130 after Ctrl-C, which cancels the task.
+            """)
+
+    @Argument(help: "The task's JSON document, or - for standard input.")
+    var file: String
+    @Option(help: "Folder for the task's workspace. Default: a folder of its own in the temporary folder.")
+    var data: String?
+    @Option(help: "Socket of the container engine.")
+    var engine: String?
+    @Option(help: "Configuration file (YAML).")
+    var config: String?
+    @Option(help: "Log level; warning if not given.")
+    var logLevel: String?
+
+    func run() async throws {
+        let code: Int32
+        do {
+            code = try await runTask()
+        } catch let error as InvalidRequest {
+            for problem in error.problems { Terminal.error("\(file): \(problem)") }
+            code = 64
+        } catch {
+            Terminal.error("\(error)")
+            code = 70
+        }
+        if code != 0 { throw ExitCode(code) }
+    }
+
+    private func runTask() async throws -> Int32 {
+        let scratch =
+            data ?? FileManager.default.temporaryDirectory.path() + "poiesis-run-\(UUID().uuidString.lowercased())"
+        let settings = try Settings(
+            flags: [
+                "data": [scratch], "engine": [engine].compactMap { $0 }, "log.level": [logLevel ?? "warning"],
+            ], environment: ProcessInfo.processInfo.environment, configuration: config)
+        let task = try readTask()
+        let roots = [FileRoot(path: "/", isWritable: true)]
+        let composition = try Composition(settings: settings, logger: try settings.makeLogger(), roots: roots)
+        defer { if data == nil { try? FileManager.default.removeItem(atPath: scratch) } }
+        let accepted = try TaskValidation.accept(task, rules: composition.rules)
+        let store = InMemoryTaskStore(metadata: composition.metadata, clock: Composition.clock)
+        let worker = try composition.data.worker()
+        let backend = try await composition.backend(store: store, worker: worker)
+        var stored = accepted.task
+        stored.creationTime = store.now()
+        let id = store.newID()
+        try await store.create(NewTask(id: id, principal: .everyone, task: stored, warnings: accepted.warnings))
+        let wakeUp = WakeUp()
+        let service = Worker(id: worker, store: store, backend: backend, wakeUp: wakeUp, logger: composition.logger)
+        let end = try await withThrowingTaskGroup(of: TESTask?.self) { group in
+            group.addTask {
+                try await service.run()
+                return nil
+            }
+            group.addTask {
+                for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm) {
+                    _ = try await store.cancel(id, for: .everyone)
+                    wakeUp.signal()
+                }
+                return nil
+            }
+            group.addTask { try await Self.follow(id, store) }
+            while let result = try await group.next() {
+                if let result {
+                    group.cancelAll()
+                    return result
+                }
+            }
+            throw StartError("the worker ended before the task")
+        }
+        composition.client.close()
+        for line in TaskEnd.lines(end) { Terminal.error(line) }
+        return TaskEnd.exitCode(end)
+    }
+
+    private func readTask() throws -> TESTask {
+        var reader = JSONReader(try readInput(file), purpose: .request)
+        do throws(JSONSyntaxError) {
+            let task = try reader.document(TESTask.self)
+            if let task, reader.problems.isEmpty { return task }
+        } catch { throw InvalidRequest([RequestProblem("", error.description)]) }
+        throw InvalidRequest(reader.problems)
+    }
+
+    /// Prints what is new until the task has ended.
+    private static func follow(_ id: TaskID, _ store: InMemoryTaskStore) async throws -> TESTask? {
+        var progress = TaskProgress()
+        var shown = 0
+        while true {
+            guard let task = try await store.task(id, view: .full, for: .everyone) else { return nil }
+            for log in (task.logs?.last?.logs ?? []).dropFirst(shown) {
+                for text in [log.stdout, log.stderr] {
+                    if let text, !text.isEmpty { Terminal.print(printable(text, keepingNewlines: true)) }
+                }
+                shown += 1
+            }
+            for line in progress.lines(task) { Terminal.error(line) }
+            if task.state?.isTerminal == true { return task }
+            try await Task.sleep(for: .milliseconds(50))
+        }
+    }
+}
+
+/// A file's bytes, or standard input's for `-`.
+func readInput(_ file: String) throws -> [UInt8] {
+    if file == "-" { return Array(FileHandle.standardInput.readDataToEndOfFile()) }
+    guard let data = FileManager.default.contents(atPath: file) else { throw StartError("cannot read \(file)") }
+    return Array(data)
+}

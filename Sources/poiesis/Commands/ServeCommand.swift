@@ -1,0 +1,199 @@
+import ArgumentParser
+import Foundation
+import HTTPClient
+import Hummingbird
+import LocalSystem
+import Logging
+import Orchestrator
+import Postgres
+import Server
+import ServiceLifecycle
+import TaskCore
+import TaskStore
+import UnixSignals
+
+struct ServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve",
+        abstract: "API, worker and database in one process, for one machine.",
+        discussion: """
+            Examples:
+              poiesis serve
+              poiesis serve --listen 127.0.0.1:9000 --allow-files /data:rw --allow-files /references
+              poiesis serve --database postgresql://poiesis@db/poiesis --engine unix:///run/podman/podman.sock
+
+            Without --database a private PostgreSQL is kept in the data folder. S3 is set up by AWS_ACCESS_KEY_ID,
+            AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL_S3. Every setting is also an environment variable
+            POIESIS_… and a key of the configuration file.
+            """)
+
+    @Option(help: "Address and port; port 0 takes a free one. Default: 127.0.0.1:8000.")
+    var listen: String?
+    @Option(help: "Data folder. Default: $XDG_DATA_HOME/poiesis, as root /var/lib/poiesis.")
+    var data: String?
+    @Option(help: "URL of a PostgreSQL database.")
+    var database: String?
+    @Option(help: "Socket of the container engine, unix:///var/run/docker.sock.")
+    var engine: String?
+    @Option(help: "Folder that file URLs may reach, DIR:ro or DIR:rw; can be repeated.")
+    var allowFiles: [String] = []
+    @Option(help: "Configuration file (YAML).")
+    var config: String?
+    @Option(help: "none: anybody who reaches the address may run tasks.")
+    var auth: String?
+    @Option(help: "trace, debug, info, notice, warning, error or critical.")
+    var logLevel: String?
+    @Option(help: "text or json.")
+    var logFormat: String?
+
+    func run() async throws {
+        do {
+            try await serve()
+        } catch let error as ExitCode {
+            throw error
+        } catch let error as StartError where error.isUsage {
+            Terminal.error(error.description)
+            throw ExitCode(64)
+        } catch {
+            Terminal.error("\(Self.sentence(error))")
+            throw ExitCode(1)
+        }
+    }
+
+    private static func sentence(_ error: any Error) -> String {
+        switch error {
+        case let error as SchemaVersionError: error.description
+        case let error as PostgresError: "\(error): start it, or correct --database"
+        default: "\(error)"
+        }
+    }
+
+    private func settings() throws -> Settings {
+        try Settings(
+            flags: [
+                "listen": [listen].compactMap { $0 }, "data": [data].compactMap { $0 },
+                "database": [database].compactMap { $0 }, "engine": [engine].compactMap { $0 },
+                "allow_files": allowFiles, "auth": [auth].compactMap { $0 }, "log.level": [logLevel].compactMap { $0 },
+                "log.format": [logFormat].compactMap { $0 },
+            ], environment: ProcessInfo.processInfo.environment, configuration: config)
+    }
+
+    private func serve() async throws {
+        let settings = try settings()
+        let logger = try settings.makeLogger()
+        let address = try ListenAddress(settings.text("listen") ?? "127.0.0.1:8000")
+        let isOpen = try settings.choice("auth", ["none"]) == "none"
+        guard address.isLoopback || isOpen else {
+            throw StartError(
+                usage:
+                    "\(address.host) can be reached from other machines, and nothing authenticates who asks: listen on 127.0.0.1, or say --auth none to let everybody run tasks"
+            )
+        }
+        let composition = try Composition(settings: settings, logger: logger, roots: try settings.fileRoots())
+        let database = try await Database(settings: settings, data: composition.data, logger: logger)
+        defer { database.stop() }
+        try await SchemaSetup.prepare(database.pool)
+        let store = PostgresTaskStore(
+            pool: database.pool, metadata: composition.metadata, logger: logger, localClock: Composition.clock)
+        try await store.maintain()
+        // Read once now, so that service-info is answered while the database is away.
+        _ = try await store.createdAt()
+        let worker = try composition.data.worker()
+        let backend = try await composition.backend(store: store, worker: worker)
+        let wakeUp = WakeUp()
+        let handlers = Handlers(store: store, configuration: composition.serviceConfiguration(), wake: wakeUp.signal)
+        var server = ServerConfiguration()
+        server.host = address.host
+        server.port = address.port
+        server.knownHosts = Set(settings.list("server.hosts").map { $0.lowercased() } + [Machine.hostName.lowercased()])
+        if let limit = try settings.integer("server.body_limit") { server.bodyLimit = limit }
+        let application = ServerApplication.make(handlers: handlers, configuration: server, logger: logger) { port in
+            Terminal.print("listening on http://\(address.urlHost):\(port)")
+        }
+        let services: [any Service] = [
+            application, Worker(id: worker, store: store, backend: backend, wakeUp: wakeUp, logger: logger),
+            Maintenance(store: store, isOpen: isOpen, logger: logger),
+        ]
+        let group = ServiceGroup(
+            services: services, gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: Logger(label: "quiet") { _ in SwiftLogNoOpLogHandler() })
+        do {
+            try await group.run()
+        } catch {
+            throw StartError(
+                "cannot listen on \(address.host):\(address.port), or a part of the server failed: \(error). Is the port in use? Give another with --listen"
+            )
+        }
+        await database.pool.close()
+        composition.client.close()
+    }
+}
+
+/// `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`.
+struct ListenAddress {
+    let host: String
+    let port: Int
+
+    init(_ text: String) throws {
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
+            (0...65535).contains(port),
+            colon != text.startIndex
+        else { throw StartError(usage: "--listen takes ADDRESS:PORT, such as 127.0.0.1:8000, not \(text)") }
+        let host = text[..<colon].trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
+        self.host = host
+        self.port = port
+    }
+
+    var isLoopback: Bool { host == "localhost" || host == "::1" || host.hasPrefix("127.") }
+    var urlHost: String { host.contains(":") ? "[\(host)]" : host }
+}
+
+/// The given database, or the private one, which ends with the program.
+final class Database {
+    let pool: PostgresPool
+    private let privateServer: PrivatePostgres?
+
+    init(settings: Settings, data: DataFolder, logger: Logger) async throws {
+        if let url = settings.text("database") {
+            privateServer = nil
+            pool = PostgresPool(url: url, connections: 8)
+            _ = try await pool.run("SELECT 1")
+            return
+        }
+        let server = try PrivatePostgres(in: data.folder)
+        privateServer = server
+        pool = PostgresPool(url: server.url, connections: 8)
+        // Recovery after a crash takes its time.
+        for _ in 0..<1200 where server.isRunning {
+            if (try? await pool.run("SELECT 1")) != nil { return }
+            try await Task.sleep(for: .milliseconds(50))
+        }
+        server.stop()
+        throw StartError("the private database does not start: see \(data.folder.path)/postgres.log")
+    }
+
+    func stop() { privateServer?.stop() }
+}
+
+/// What has to be done each minute.
+struct Maintenance: Service {
+    let store: PostgresTaskStore
+    let isOpen: Bool
+    let logger: Logger
+
+    func run() async throws {
+        try? await cancelWhenGracefulShutdown {
+            var minutes = 0
+            while !Task.isCancelled {
+                if isOpen, minutes % 60 == 0 {
+                    logger.warning("there is no authentication: everybody who reaches this address may run tasks")
+                }
+                minutes += 1
+                try await Task.sleep(for: .seconds(60))
+                do { try await store.maintain() } catch {
+                    logger.error("the database does not answer", metadata: ["reason": "\(error)"])
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+import ContainerBackend
+import Filer
+import Foundation
+import HTTPClient
+import LocalSystem
+import Logging
+import Orchestrator
+import Server
+import TES
+import TaskCore
+
+/// Everything that runs tasks on this machine, composed in one place for `serve`, `run` and tests.
+struct Composition {
+    let settings: Settings
+    let logger: Logger
+    let data: DataFolder
+    let client: HTTPClient
+    let filer: Filer
+    let rules: TaskRules
+
+    /// - Parameter roots: folders that `file` URLs may reach.
+    init(settings: Settings, logger: Logger, roots: [FileRoot]) throws {
+        self.settings = settings
+        self.logger = logger
+        data = try DataFolder(settings: settings)
+        client = HTTPClient()
+        var configuration = FilerConfiguration()
+        configuration.roots = roots
+        configuration.s3 = settings.s3
+        filer = Filer.standard(configuration, client: client)
+        var rules = TaskRules(schemes: filer.schemes)
+        if let limit = try settings.integer("content_limit") { rules.contentLimit = max(limit, 128 * 1024) }
+        self.rules = rules
+    }
+
+    /// The first lines of every attempt's metadata: where it runs, and what Cromwell waits for.
+    var metadata: [String: String] {
+        ["host": Machine.hostName, "vm_price_per_hour_usd": settings.text("vm_price_per_hour_usd") ?? "0"]
+    }
+
+    static func clock() -> Timestamp { Timestamp(microseconds: Machine.clock()) }
+
+    /// The engine's backend, checked by a container of its own.
+    func backend(store: any TaskStore, worker: WorkerID) async throws -> ContainerBackend {
+        let container = try containerConfiguration()
+        let engine = DockerEngine(configuration: container, client: client)
+        var orchestrator = OrchestratorConfiguration(shimFolder: try data.installShim(), instance: worker.description)
+        if let floor = try settings.integer("resources.memory_floor") { orchestrator.memoryFloor = Int64(floor) }
+        orchestrator.missingOutputsFail = try settings.choice("outputs.missing", ["warn", "fail"]) == "fail"
+        let attempts = try data.attempts()
+        let runs = ContainerRuns(
+            store: store, engine: engine, filer: filer, configuration: orchestrator, attempts: attempts, logger: logger)
+        let backend = ContainerBackend(engine: engine, runs: runs, settings: orchestrator, folder: data.folder)
+        do throws(BackendError) {
+            try await backend.preflight()
+        } catch {
+            throw StartError("the container engine cannot be used: \(error)")
+        }
+        return backend
+    }
+
+    private func containerConfiguration() throws -> ContainerConfiguration {
+        var found: ContainerConfiguration
+        if let url = settings.text("engine") {
+            guard let given = ContainerConfiguration(url: url) else {
+                throw StartError(usage: "the engine \(url) is no socket: write unix:///path/to/docker.sock")
+            }
+            guard FileManager.default.fileExists(atPath: given.socket) else {
+                throw StartError(
+                    "there is no container engine at \(given.socket): start Docker or Podman, or correct --engine")
+            }
+            found = given
+        } else {
+            guard let usual = ContainerConfiguration.find(environment: settings.variables) else {
+                let places = ContainerConfiguration.candidates(environment: settings.variables).joined(separator: ", ")
+                throw StartError(
+                    "no container engine was found at \(places): start Docker or Podman, or give --engine unix://SOCKET"
+                )
+            }
+            found = usual
+        }
+        found.cpuCores = try settings.integer("resources.cpu_cores")
+        found.memory = try settings.integer("resources.memory").map { Int64($0) }
+        return found
+    }
+
+    /// What service-info says.
+    func serviceConfiguration() -> ServiceConfiguration {
+        var service = ServiceConfiguration(version: Poiesis.version, storage: filer.storage, rules: rules)
+        service.id = settings.text("service.id") ?? service.id
+        service.name = settings.text("service.name") ?? service.name
+        service.description = settings.text("service.description") ?? service.description
+        service.organizationName = settings.text("service.organization.name") ?? service.organizationName
+        service.organizationURL = settings.text("service.organization.url") ?? service.organizationURL
+        service.contactURL = settings.text("service.contact_url")
+        service.documentationURL = settings.text("service.documentation_url")
+        service.environment = settings.text("service.environment")
+        return service
+    }
+}
+
+extension Settings {
+    /// S3 from our own settings, or from the variables that every S3 program reads.
+    var s3: S3Configuration {
+        var s3 = S3Configuration()
+        s3.endpoint = text("s3.endpoint", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+        s3.region = text("s3.region", "AWS_REGION", "AWS_DEFAULT_REGION") ?? s3.region
+        if let access = text("s3.access_key", "AWS_ACCESS_KEY_ID"),
+            let secret = text("s3.secret_key", "AWS_SECRET_ACCESS_KEY")
+        {
+            s3.credentials = AWSCredentials(
+                accessKey: access, secretKey: secret, sessionToken: text("s3.session_token", "AWS_SESSION_TOKEN"))
+        }
+        s3.usesPathStyle = text("s3.path_style").map { $0 == "true" }
+        return s3
+    }
+
+    /// Folders that `file` URLs may reach; each has to exist.
+    func fileRoots() throws -> [FileRoot] {
+        try list("allow_files").map { argument in
+            guard let root = FileRoot(argument: argument) else {
+                throw StartError(
+                    usage: "--allow-files takes an absolute path, DIR or DIR:ro or DIR:rw, not \(argument)")
+            }
+            guard (try? Folder(root.path)) != nil else {
+                throw StartError(usage: "the folder \(root.path) of --allow-files does not exist")
+            }
+            return root
+        }
+    }
+}

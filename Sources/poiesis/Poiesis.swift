@@ -1,0 +1,29 @@
+import ArgumentParser
+
+/// The one program: server, runner and client.
+@main
+struct Poiesis: AsyncParsableCommand {
+    static let version = "0.1.0"
+
+    static let configuration = CommandConfiguration(
+        commandName: "poiesis",
+        abstract: "A GA4GH Task Execution Service: runs containers with inputs and outputs.",
+        discussion: """
+            Examples:
+              poiesis serve --allow-files /data:rw          start a server on this machine
+              poiesis task create task.json --wait          submit a task and wait for its end
+              poiesis run task.json                         run one task without a server
+            """,
+        version: version,
+        subcommands: [ServeCommand.self, RunCommand.self, TaskCommand.self, SchemaCommand.self])
+}
+
+struct SchemaCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "schema", abstract: "The PostgreSQL schema.",
+        discussion: """
+            Example:
+              poiesis schema print > schema.sql
+            """,
+        subcommands: [SchemaPrintCommand.self])
+}

@@ -1,0 +1,136 @@
+import Foundation
+import SpecDocument
+import SpecGenerator
+import YAML
+
+/// The generator's command line; the only part of it that touches the disk.
+@main
+struct TESGenerate {
+    private static let help = """
+        Turns an OpenAPI description into Swift and SQL.
+
+        usage: tes-generate COMMAND --document FILE [--reference URL=FILE]... [--overlay FILE] [--persistence FILE]
+
+          generate --part types|routes|store --output FOLDER   write the files of one part
+          check                                                 say what is wrong, write nothing
+          print --part types|routes|store | --ddl               print instead of writing
+
+        example:
+          tes-generate check --document spec/tes/1.1.0/openapi.yaml --overlay spec/overlay.yaml
+        """
+
+    static func main() {
+        do {
+            try run(Array(CommandLine.arguments.dropFirst()))
+        } catch let error as Diagnostics {
+            stop("\(error)", status: 1)
+        } catch let error as UsageError {
+            stop("tes-generate: \(error.message)\n\n\(help)", status: 64)
+        } catch {
+            stop("tes-generate: \(error)", status: 1)
+        }
+    }
+
+    private static func run(_ arguments: [String]) throws {
+        guard let command = arguments.first, command != "--help", command != "-h" else { return print(help) }
+        let options = try Options(arguments.dropFirst())
+        let input = try options.input()
+        let pipeline = GeneratorPipeline()
+        switch command {
+        case "generate":
+            guard let output = options.output else { throw UsageError(message: "--output FOLDER is missing") }
+            for file in try pipeline.generate(try options.requiredPart(), from: input) { try write(file, to: output) }
+        case "check":
+            for part in GeneratedPart.allCases where part != .store || input.persistence != nil {
+                _ = try pipeline.generate(part, from: input)
+            }
+        case "print":
+            if options.printsDDL {
+                print(try pipeline.schema(from: input), terminator: "")
+            } else {
+                for file in try pipeline.generate(try options.requiredPart(), from: input) { print(file.text) }
+            }
+        default: throw UsageError(message: "unknown command \(command)")
+        }
+    }
+
+    /// A file whose content did not change is left alone, so that nothing is compiled again for it.
+    private static func write(_ file: GeneratedFile, to folder: String) throws {
+        let url = URL(filePath: folder).appending(path: file.name)
+        if let old = try? Data(contentsOf: url), old == Data(file.text.utf8) { return }
+        try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try Data(file.text.utf8).write(to: url, options: .atomic)
+    }
+
+    private static func stop(_ message: String, status: Int32) -> Never {
+        FileHandle.standardError.write(Data((message + "\n").utf8))
+        exit(status)
+    }
+}
+
+struct UsageError: Error {
+    var message: String
+}
+
+/// The command line's options.
+struct Options {
+    private var document: String?
+    private var references: [String: String] = [:]
+    private var overlay: String?
+    private var persistence: String?
+    private(set) var part: GeneratedPart?
+    private(set) var output: String?
+    private(set) var printsDDL = false
+
+    init(_ arguments: ArraySlice<String>) throws {
+        var rest = arguments
+        while let option = rest.popFirst() {
+            if option == "--ddl" {
+                printsDDL = true
+                continue
+            }
+            guard let value = rest.popFirst() else { throw UsageError(message: "\(option) needs a value") }
+            switch option {
+            case "--document": document = value
+            case "--overlay": overlay = value
+            case "--persistence": persistence = value
+            case "--output": output = value
+            case "--part":
+                guard let part = GeneratedPart(rawValue: value) else {
+                    throw UsageError(message: "--part is types, routes or store, not \(value)")
+                }
+                self.part = part
+            case "--reference":
+                let halves = value.split(separator: "=", maxSplits: 1)
+                guard halves.count == 2 else { throw UsageError(message: "--reference takes URL=FILE") }
+                references[String(halves[0])] = String(halves[1])
+            default: throw UsageError(message: "unknown option \(option)")
+            }
+        }
+    }
+
+    func requiredPart() throws -> GeneratedPart {
+        guard let part else { throw UsageError(message: "--part types, routes or store is missing") }
+        return part
+    }
+
+    func input() throws -> GeneratorPipeline.Input {
+        guard let document else { throw UsageError(message: "--document FILE is missing") }
+        var files: [String: YAMLNode] = [:]
+        for file in [document] + references.values { files[file] = try read(file) }
+        return GeneratorPipeline.Input(
+            document: document, files: files, references: references, overlay: try overlay.map(read),
+            persistence: try persistence.map(read))
+    }
+
+    private func read(_ file: String) throws -> YAMLNode {
+        guard let data = FileManager.default.contents(atPath: file) else {
+            throw UsageError(message: "cannot read \(file)")
+        }
+        do throws(YAMLError) {
+            return try parseYAML(String(decoding: data, as: UTF8.self), file: file)
+        } catch {
+            throw Diagnostics([Diagnostic(error.location, error.message)])
+        }
+    }
+}

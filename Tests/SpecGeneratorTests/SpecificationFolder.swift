@@ -1,0 +1,52 @@
+import Foundation
+import SpecDocument
+import SpecGenerator
+import YAML
+
+/// A folder with the files of one run of the generator; diagnostics name them by their name alone.
+struct SpecificationFolder: Sendable, CustomStringConvertible {
+    /// What `spec.yaml` calls `second.yaml` in its references.
+    static let secondDocument = "https://example.org/second.yaml"
+
+    let url: URL
+    var description: String { url.lastPathComponent }
+
+    /// Every folder below `Golden` or `Refusals`, in the order of their names.
+    static func all(in group: String) -> [SpecificationFolder] {
+        let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: group)
+        let found = (try? FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)) ?? []
+        return found.filter(\.hasDirectoryPath).map(SpecificationFolder.init(url:))
+            .sorted { $0.description < $1.description }
+    }
+
+    /// Whether expected files are written instead of compared.
+    static var updatesExpectations: Bool { ProcessInfo.processInfo.environment["POIESIS_UPDATE_GOLDEN"] == "1" }
+
+    func input() throws -> GeneratorPipeline.Input {
+        var files = ["spec.yaml": try require("spec.yaml")]
+        if let second = try parse("second.yaml") { files["second.yaml"] = second }
+        return GeneratorPipeline.Input(
+            document: "spec.yaml", files: files, references: [Self.secondDocument: "second.yaml"],
+            overlay: try parse("overlay.yaml"), persistence: try parse("persistence.yaml"))
+    }
+
+    private func require(_ name: String) throws -> YAMLNode {
+        try parseYAML(String(contentsOf: url.appending(path: name), encoding: .utf8), file: name)
+    }
+
+    private func parse(_ name: String) throws -> YAMLNode? {
+        FileManager.default.fileExists(atPath: url.appending(path: name).path()) ? try require(name) : nil
+    }
+}
+
+extension GeneratorPipeline {
+    /// Every file that the generator can make of an input, the DDL as `schema.sql` among them.
+    func everything(from input: Input) throws -> [String: String] {
+        var result: [String: String] = [:]
+        for part in GeneratedPart.allCases where part != .store || input.persistence != nil {
+            for file in try generate(part, from: input) { result[file.name] = file.text }
+        }
+        if input.persistence != nil { result["schema.sql"] = try schema(from: input) }
+        return result
+    }
+}

@@ -1,0 +1,111 @@
+import Postgres
+import Testing
+
+@Suite("PostgreSQL values")
+struct PostgresValueTests {
+    private func row(_ sql: String, _ parameters: [PostgresValue] = []) async throws -> RowReader {
+        let pool = PostgresPool(url: try PostgresCluster.shared.get().url(), connections: 1)
+        do {
+            let row = try #require(try await pool.run(sql, parameters).rows.first)
+            await pool.close()
+            return row
+        } catch {
+            await pool.close()
+            throw error
+        }
+    }
+
+    static let arrays: [[String]] = [
+        [], [""], ["a"], ["a", ""], ["", "", ""], ["NULL", "null"], ["a,b", "{c}", "}", "{"],
+        ["\"", "\\", "\\\"", "\"\"", "'"],
+        [" a ", "\n", "\t"], ["é漢😀", "e\u{301}", "\u{1}\u{7F}"], (0..<1000).map { "item \($0)" },
+    ]
+
+    @Test(arguments: arrays)
+    func arraysComeBackAsTheyWere(_ array: [String]) async throws {
+        var row = try await row("SELECT $1::text[], cardinality($1::text[])", [.textArray(array)])
+        #expect(try row.textArray() == array)
+        #expect(try row.int32() == Int32(array.count))
+    }
+
+    static let maps: [[String: String]] = [
+        [:], ["": ""], ["a": "b"], ["\"": "\\", "\\": "\""], ["a\nb": "\t\r\u{8}\u{C}\u{1}"],
+        ["é漢😀": "\u{10FFFD}\u{F8FF}"],
+        ["{": "}", ",": ":"], ["null": "null", "a b": " "],
+        Dictionary(uniqueKeysWithValues: (0..<500).map { ("key \($0)", "\($0)") }),
+    ]
+
+    @Test(arguments: maps)
+    func mapsComeBackAsTheyWere(_ map: [String: String]) async throws {
+        var row = try await row("SELECT $1::jsonb, (SELECT count(*) FROM jsonb_object_keys($1::jsonb))", [.map(map)])
+        #expect(try row.map() == map)
+        #expect(try row.int64() == Int64(map.count))
+    }
+
+    static let written: [(String, [String: String])] = [
+        (#"{"a": "\u00e9\ud83d\ude00"}"#, ["a": "é😀"]),
+        (#"{"\u0061\/\b\f\n\r\t\\\"": "x"}"#, ["a/\u{8}\u{C}\n\r\t\\\"": "x"]),
+        (#"{"a": "\ud83d\ude00\ud83d\ude00x"}"#, ["a": "😀😀x"]), (#"  {  "a" : "b" , "c":"d"}"#, ["a": "b", "c": "d"]),
+        (#"{ }"#, [:]), ("{\n \"a\":\n \"b\"\n}", ["a": "b"]),
+    ]
+
+    @Test(arguments: written)
+    func escapesOfJSONAreRead(_ text: String, _ map: [String: String]) async throws {
+        // The type json, unlike jsonb, gives the text back as it was written.
+        var row = try await row("SELECT $1::json", [.text(text)])
+        #expect(try row.map() == map)
+    }
+
+    @Test(arguments: ["[]", "3", "null", "{\"a\": 1}", "{\"a\": null}", "{\"a\": {}}", "{\"a\": [\"b\"]}"])
+    func otherJSONIsNoMap(_ text: String) async throws {
+        var row = try await row("SELECT $1::json", [.text(text)])
+        #expect(throws: PostgresError.self) { try row.map() }
+    }
+
+    @Test(arguments: ["ARRAY['a', NULL]", "ARRAY[['a'], ['b']]", "'[0:1]={a,b}'::text[]", "'text'::text"])
+    func otherArraysAreNoListOfTexts(_ expression: String) async throws {
+        var row = try await row("SELECT \(expression)")
+        #expect(throws: PostgresError.self) { try row.textArray() }
+    }
+
+    @Test func nullsAreNil() async throws {
+        var row = try await row(
+            "SELECT $1::text, $2::bigint, $3::float8, $4::bool, $5::text[], $6::jsonb, NULL::int",
+            [.text(nil), .integer(nil), .double(nil), .boolean(nil), .textArray(nil), .map(nil)])
+        #expect(try row.text() == nil && row.int64() == nil && row.double() == nil && row.boolean() == nil)
+        #expect(try row.textArray() == nil && row.map() == nil && row.int32() == nil)
+    }
+
+    @Test(arguments: [0, 0.1, -1.5, 1e300, 2.225_073_858_507_201_4e-308, 1e9, 123_456_789.123_456_78])
+    func doublesKeepEveryDigit(_ value: Double) async throws {
+        var row = try await row("SELECT $1::float8", [.double(value)])
+        #expect(try row.double() == value)
+    }
+
+    @Test(arguments: [Int64.min, -1, 0, .max])
+    func integersKeepTheirRange(_ value: Int64) async throws {
+        var row = try await row("SELECT $1::bigint", [.integer(value)])
+        #expect(try row.int64() == value)
+    }
+
+    @Test func otherTypesAndMissingColumnsAreErrors() async throws {
+        let row = try await row("SELECT 'x', 't'")
+        var (number, boolean, short) = (row, row, row)
+        #expect(throws: PostgresError.self) { try number.int64() }
+        #expect(throws: PostgresError.self) { try boolean.boolean() }
+        #expect(try short.keys(2) == ["x", "t"])
+        #expect(throws: PostgresError.self) { try short.text() }
+        var null = try await self.row("SELECT NULL")
+        #expect(throws: PostgresError.self) { try null.keys(1) }
+    }
+
+    @Test func affectedRowsAreCounted() async throws {
+        let pool = PostgresPool(url: try PostgresCluster.shared.get().url(), connections: 1)
+        let results = try await pool.run([
+            Statement("CREATE TEMP TABLE counted (n integer)"),
+            Statement("INSERT INTO counted SELECT generate_series(1, 5)"), Statement("DELETE FROM counted WHERE n > 2"),
+        ])
+        #expect(results.map(\.affectedRows) == [0, 5, 3])
+        await pool.close()
+    }
+}
