@@ -104,6 +104,15 @@ let package = Package(
         .testTarget(
             name: "HTTPClientTests", dependencies: ["HTTPClient"], exclude: ["vectors.json", "make-vectors.py"]),
         .testTarget(name: "FilerTests", dependencies: ["Filer", "HTTPClient", "LocalSystem", "TES", "TaskCore"]),
+        .testTarget(name: "LocalSystemTests", dependencies: ["LocalSystem"]),
+        .testTarget(
+            name: "TaskStoreTests", dependencies: ["LocalSystem", "Postgres", "TES", "TaskCore", "TaskStore", logging]),
+        .testTarget(
+            name: "BackendTests",
+            dependencies: [
+                "ContainerBackend", "Filer", "HTTPClient", "LocalSystem", "Orchestrator", "TES", "TaskCore", "TaskStore",
+                logging,
+            ]),
         .testTarget(name: "ArchitectureTests"),
     ]
 )

@@ -1,4 +1,5 @@
 import CLibCurl
+import Foundation
 import Glibc
 import Synchronization
 
@@ -30,7 +31,7 @@ package final class HTTPClient: Sendable {
         curl_global_init(Int(CURL_GLOBAL_ALL))
         guard let multi = curl_multi_init() else { preconditionFailure("libcurl has no memory for a multi handle") }
         self.multi = MultiHandle(pointer: OpaquePointer(multi))
-        startThread { [self] in work() }
+        Thread.detachNewThread { [self] in work() }
     }
 
     /// Ends the thread; exchanges that are under way fail.
@@ -109,23 +110,4 @@ package final class HTTPClient: Sendable {
         }
         curl_multi_cleanup(handle)
     }
-}
-
-/// A detached thread that runs the body to its end.
-private func startThread(_ body: @escaping @Sendable () -> Void) {
-    final class Box: Sendable {
-        let body: @Sendable () -> Void
-        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    }
-    var thread = pthread_t()
-    let box = Unmanaged.passRetained(Box(body))
-    let status = pthread_create(
-        &thread, nil,
-        { argument in
-            guard let argument else { return nil }
-            Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
-            return nil
-        }, box.toOpaque())
-    precondition(status == 0, "no thread can be started: \(status)")
-    pthread_detach(thread)
 }

@@ -96,6 +96,6 @@ package struct SigV4: Sendable {
 
     /// Outer spaces removed, inner ones folded.
     private static func trimmed(_ value: String) -> String {
-        value.split(separator: " ").joined(separator: " ")
+        value.split(whereSeparator: \.isWhitespace).joined(separator: " ")
     }
 }

@@ -1,4 +1,5 @@
 import CLinux
+import Foundation
 import Glibc
 import Synchronization
 
@@ -23,7 +24,7 @@ package final class BoundProcess: Sendable {
     ) throws(FileError) {
         let output = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         guard output >= 0 else { throw FileError("open", log) }
-        startThread { [self] in
+        Thread.detachNewThread { [self] in
             var list: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) }
             list.append(nil)
             var pid: Int32 = 0
@@ -83,23 +84,4 @@ extension Machine {
 
     /// The program that a process runs; nil where there is no such process.
     package static func program(of pid: Int32) -> String? { try? resolvedPath("/proc/\(pid)/exe") }
-}
-
-/// A detached thread that runs the body to its end.
-private func startThread(_ body: @escaping @Sendable () -> Void) {
-    final class Box: Sendable {
-        let body: @Sendable () -> Void
-        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    }
-    var thread = pthread_t()
-    let box = Unmanaged.passRetained(Box(body))
-    let status = pthread_create(
-        &thread, nil,
-        { argument in
-            guard let argument else { return nil }
-            Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
-            return nil
-        }, box.toOpaque())
-    precondition(status == 0, "no thread can be started: \(status)")
-    pthread_detach(thread)
 }

@@ -30,11 +30,11 @@ package final class Worker: Service {
 
     /// Runs until graceful shutdown; attempts that run then go on without it, and are taken up by the next start.
     package func run() async throws {
-        try await cancelWhenGracefulShutdown { try await self.work() }
+        await cancelWhenGracefulShutdown { await self.work() }
     }
 
-    private func work() async throws {
-        let total = try await backend.capacity()
+    private func work() async {
+        guard let total = await capacity() else { return }
         await withDiscardingTaskGroup { group in
             group.addTask { await self.wakeUp.tick(every: .seconds(1)) }
             await takeUp(&group)
@@ -47,6 +47,19 @@ package final class Worker: Service {
             }
             group.cancelAll()
         }
+    }
+
+    /// What the engine has in all; nil when the worker is told to stop before the engine answers.
+    private func capacity() async -> Capacity? {
+        while !Task.isCancelled {
+            do throws(BackendError) {
+                return try await backend.capacity()
+            } catch  where !Task.isCancelled {
+                logger.error("the engine does not answer; trying again", metadata: ["reason": "\(error)"])
+                try? await Task.sleep(for: .seconds(1))
+            } catch {}
+        }
+        return nil
     }
 
     /// Attempts that this worker holds since before it was started.

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import Synchronization
 
@@ -30,7 +31,7 @@ package final class PostgresPool: Sendable {
     package init(url: String, connections: Int) {
         self.url = url
         available = Semaphore()
-        for _ in 0..<connections { startThread { [self] in work() } }
+        for _ in 0..<connections { Thread.detachNewThread { [self] in work() } }
         state.withLock { $0.runningThreads = connections }
     }
 
@@ -143,23 +144,4 @@ private final class Semaphore: @unchecked Sendable {
 
     func signal() { sem_post(semaphore) }
     func wait() { while sem_wait(semaphore) != 0 {} }
-}
-
-/// A detached thread that runs the body to its end.
-private func startThread(_ body: @escaping @Sendable () -> Void) {
-    final class Box: Sendable {
-        let body: @Sendable () -> Void
-        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    }
-    var thread = pthread_t()
-    let box = Unmanaged.passRetained(Box(body))
-    let status = pthread_create(
-        &thread, nil,
-        { argument in
-            guard let argument else { return nil }
-            Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
-            return nil
-        }, box.toOpaque())
-    precondition(status == 0, "no thread can be started: \(status)")
-    pthread_detach(thread)
 }

@@ -37,7 +37,7 @@ package struct LifeCycle: Hashable, Sendable {
             target = .canceled
         case (.queued, .initializing), (.initializing, .running), (.initializing, .queued), (.running, .queued):
             target = next
-        case (.queued, .systemError),
+        case (.queued, .systemError), (.paused, .systemError), (.unknown, .systemError),
             (.initializing, _) where next.isTerminal, (.running, _) where next.isTerminal:
             target = next == .canceled ? state : next
         default: return .unchanged

@@ -6,6 +6,7 @@ package import TaskCore
 package final class InMemoryTaskStore: TaskStore {
     private struct Entry {
         var new: NewTask
+        var waitsSince: Timestamp
         var lifeCycle = LifeCycle()
         var attempts: [Held] = []
     }
@@ -23,6 +24,9 @@ package final class InMemoryTaskStore: TaskStore {
         var generator = TaskIDGenerator()
         var random = SystemRandomNumberGenerator()
     }
+
+    /// Microseconds until a task that does not fit holds up what is younger.
+    private static let patience: Int64 = 600_000_000
 
     private let clock: @Sendable () -> Timestamp
     private let metadata: [String: String]
@@ -47,8 +51,9 @@ package final class InMemoryTaskStore: TaskStore {
     }
 
     package func create(_ task: NewTask) async throws(TaskStoreError) {
+        let time = clock()
         state.withLock { state in
-            if state.entries[task.id] == nil { state.entries[task.id] = Entry(new: task) }
+            if state.entries[task.id] == nil { state.entries[task.id] = Entry(new: task, waitsSince: time) }
         }
     }
 
@@ -111,6 +116,7 @@ package final class InMemoryTaskStore: TaskStore {
                     let beat = state.heartbeats[held.worker.id], beat.microseconds < limit
                 else { continue }
                 _ = state.entries[id]?.lifeCycle.record(.queued)
+                state.entries[id]?.waitsSince = time
                 let last = entry.attempts.count - 1
                 state.entries[id]?.attempts[last].log.endTime = time
                 state.entries[id]?.attempts[last].log.systemLogs =
@@ -129,12 +135,11 @@ package final class InMemoryTaskStore: TaskStore {
         let time = clock()
         return state.withLock { state in
             let waiting = state.entries.values.filter { $0.lifeCycle.state == .queued }.sorted { $0.new.id < $1.new.id }
-            let fitting = waiting.first { entry in
-                let demand = entry.new.task.demand
-                return demand.cpuCores <= free.cpuCores && demand.memory <= free.memory
-                    || demand.cpuCores > total.cpuCores || demand.memory > total.memory
+            let first = waiting.first { entry in
+                entry.new.task.demand.isClaimable(free: free, total: total)
+                    || entry.waitsSince.microseconds < time.microseconds - Self.patience
             }
-            guard var entry = fitting else { return nil }
+            guard var entry = first, entry.new.task.demand.isClaimable(free: free, total: total) else { return nil }
             var log = TESTaskLog(metadata: metadata, startTime: time)
             log.metadata?["backend"] = backend
             if entry.attempts.isEmpty, !entry.new.warnings.isEmpty { log.systemLogs = entry.new.warnings }
@@ -176,6 +181,8 @@ package final class InMemoryTaskStore: TaskStore {
             guard var entry = state.entries[key.taskID], entry.attempts.count == key.number,
                 var held = entry.attempts.last, held.token == key.token
             else { return nil }
+            // The attempt gave the task back, or lost it; only saying so again is harmless.
+            if entry.lifeCycle.state == .queued { return record.state == .queued ? .queued : nil }
             for (position, log) in record.executors where held.executors[position] == nil {
                 var log = log
                 log.stdout = log.stdout.map(recordable)
@@ -191,6 +198,7 @@ package final class InMemoryTaskStore: TaskStore {
                 reached.isTerminal || reached == .queued
             {
                 held.log.endTime = held.log.startTime.map { max($0, record.time) } ?? record.time
+                entry.waitsSince = record.time
             }
             entry.attempts[key.number - 1] = held
             state.entries[key.taskID] = entry
@@ -211,6 +219,13 @@ package final class InMemoryTaskStore: TaskStore {
         var task = entry.new.task.identified(entry.new.id, entry.lifeCycle.state)
         if !entry.attempts.isEmpty { task.logs = entry.attempts.map(\.log) }
         return task
+    }
+}
+
+extension Capacity {
+    /// It fits what is free, or it never will and has to be refused.
+    fileprivate func isClaimable(free: Capacity, total: Capacity) -> Bool {
+        cpuCores <= free.cpuCores && memory <= free.memory || cpuCores > total.cpuCores || memory > total.memory
     }
 }
 

@@ -19,6 +19,7 @@ enum StateFunctions {
             WHEN p_current = 'QUEUED' THEN CASE WHEN p_next IN ('INITIALIZING', 'SYSTEM_ERROR') THEN p_next END
             WHEN p_current = 'INITIALIZING' AND p_next IN ('RUNNING', 'QUEUED') THEN p_next
             WHEN p_current = 'RUNNING' AND p_next = 'QUEUED' THEN p_next
+            WHEN p_current IN ('PAUSED', 'UNKNOWN') AND p_next = 'SYSTEM_ERROR' THEN p_next
             WHEN p_current IN ('INITIALIZING', 'RUNNING') AND p_next IN \(terminal) AND p_next <> 'CANCELED' THEN p_next
         END
         $$
@@ -35,6 +36,9 @@ enum StateFunctions {
         """
 
     /// Claims the oldest waiting task that fits what is free, or that asks for more than there ever is.
+    ///
+    /// Smaller tasks pass one that does not fit, until it has waited for ten minutes: then nothing younger is claimed, so
+    /// that room for it comes free.
     private static let claimAttempt = """
         CREATE OR REPLACE FUNCTION poiesis.claim_attempt_v1(
             p_worker uuid, p_backend text, p_token text, p_metadata jsonb,
@@ -42,23 +46,25 @@ enum StateFunctions {
         RETURNS TABLE (r_task_id uuid, r_attempt integer, r_owner text)
         LANGUAGE plpgsql SECURITY DEFINER SET search_path = poiesis, pg_temp AS $$
         DECLARE
-            found_task task_states%ROWTYPE;
+            waiting record;
         BEGIN
-            SELECT s.* INTO found_task
-            FROM task_states s JOIN tasks t ON t.task_id = s.task_id
-            WHERE s.state = 'QUEUED'
-                AND ((greatest(1, coalesce(t.resources_cpu_cores, 1)) <= p_free_cpu
-                        AND coalesce(t.resources_ram_gb, 0) * 1e9 <= p_free_memory)
-                    OR greatest(1, coalesce(t.resources_cpu_cores, 1)) > p_total_cpu
-                    OR coalesce(t.resources_ram_gb, 0) * 1e9 > p_total_memory)
-            ORDER BY s.task_id LIMIT 1 FOR UPDATE OF s SKIP LOCKED;
-            IF NOT FOUND THEN RETURN; END IF;
+            SELECT s.task_id, s.attempt + 1 AS attempt, s.owner, d.cpu <= p_free_cpu AND d.memory <= p_free_memory AS fits,
+                    d.cpu > p_total_cpu OR d.memory > p_total_memory AS never_fits
+                INTO waiting
+                FROM task_states s JOIN tasks t ON t.task_id = s.task_id
+                CROSS JOIN LATERAL (SELECT greatest(1, coalesce(t.resources_cpu_cores, 1)) AS cpu,
+                    coalesce(t.resources_ram_gb, 0) * 1e9 AS memory) d
+                WHERE s.state = 'QUEUED'
+                    AND (d.cpu <= p_free_cpu AND d.memory <= p_free_memory OR d.cpu > p_total_cpu OR d.memory > p_total_memory
+                        OR s.changed_at < clock_timestamp() - interval '10 minutes')
+                ORDER BY s.task_id LIMIT 1 FOR UPDATE OF s SKIP LOCKED;
+            IF NOT FOUND OR NOT (waiting.fits OR waiting.never_fits) THEN RETURN; END IF;
             INSERT INTO task_logs (task_id, attempt, start_time, backend, worker_id, token, metadata, system_logs)
-                SELECT found_task.task_id, found_task.attempt + 1, greatest(clock_timestamp(), t.creation_time), p_backend, p_worker, p_token, p_metadata,
-                    CASE WHEN found_task.attempt = 0 THEN t.warnings END
-                FROM tasks t WHERE t.task_id = found_task.task_id;
-            PERFORM write_state_v1(found_task.task_id, 'INITIALIZING', found_task.attempt + 1);
-            RETURN QUERY SELECT found_task.task_id, found_task.attempt + 1, found_task.owner;
+                SELECT t.task_id, waiting.attempt, greatest(clock_timestamp(), t.creation_time), p_backend, p_worker, p_token, p_metadata,
+                    CASE WHEN waiting.attempt = 1 THEN t.warnings END
+                FROM tasks t WHERE t.task_id = waiting.task_id;
+            PERFORM write_state_v1(waiting.task_id, 'INITIALIZING', waiting.attempt);
+            RETURN QUERY SELECT waiting.task_id, waiting.attempt, waiting.owner;
         END
         $$
         """
@@ -76,6 +82,10 @@ enum StateFunctions {
             IF NOT FOUND OR current_row.attempt <> p_attempt OR NOT EXISTS (
                 SELECT FROM task_logs WHERE task_id = p_task AND attempt = p_attempt AND token = p_token) THEN
                 RAISE EXCEPTION 'this attempt does not hold the task' USING ERRCODE = 'PT409';
+            END IF;
+            IF current_row.state = 'QUEUED' THEN -- the attempt gave the task back, or lost it; only saying so again is harmless
+                IF p_record->>'state' = 'QUEUED' THEN RETURN 'QUEUED'; END IF;
+                RAISE EXCEPTION 'this attempt no longer holds the task' USING ERRCODE = 'PT409';
             END IF;
             INSERT INTO executor_logs (task_id, attempt, position, start_time, end_time, stdout, stderr, exit_code)
                 SELECT p_task, p_attempt, e.position, 'epoch'::timestamptz + e.start_time * interval '1 microsecond',

@@ -4,6 +4,7 @@ import os
 import pathlib
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -184,6 +185,15 @@ def test_sigint_stops_it_too(servers):
     server = servers()
     server.process.send_signal(2)
     assert server.process.wait(30) == 0
+
+
+def test_a_stop_at_any_moment_of_the_start_is_a_clean_one(servers):
+    server = servers(start=False)
+    for delay in range(0, 40, 4):
+        server.start()
+        time.sleep(delay / 1000)
+        server.process.send_signal(15)
+        assert server.process.wait(30) == 0, server.log_text()
 
 
 # --- schema print ---------------------------------------------------------------------------------

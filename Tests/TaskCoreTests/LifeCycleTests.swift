@@ -30,6 +30,8 @@ struct LifeCycleTests {
             .queued: .canceled, .complete: .canceled, .executorError: .canceled, .systemError: .canceled,
             .canceled: .canceled, .preempted: .canceled,
         ],
+        .paused: [.systemError: .systemError],
+        .unknown: [.systemError: .systemError],
     ]
 
     static let steps: [Step] = TESState.allCases.flatMap { from in

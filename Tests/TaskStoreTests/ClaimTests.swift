@@ -59,6 +59,21 @@ struct ClaimTests {
         }
     }
 
+    @Test(arguments: StoreKind.allCases)
+    func aLargeTaskThatWaitedLongIsPassedNoMore(_ kind: StoreKind) async throws {
+        try await StoreHarness.with(kind) { harness in
+            let total = Capacity(cpuCores: 8, memory: 16_000_000_000)
+            let free = Capacity(cpuCores: 3, memory: 16_000_000_000)
+            let large = try await harness.create(task(cpu: 4))
+            try await harness.passAnHour()
+            let small = try await harness.create(task(cpu: 2))
+            let worker = harness.worker()
+            #expect(try await harness.claim(worker, free: free, total: total) == nil)
+            #expect(try await harness.claim(worker, free: total, total: total)?.key.taskID == large)
+            #expect(try await harness.claim(worker, free: free, total: total)?.key.taskID == small)
+        }
+    }
+
     @Test(arguments: StoreKind.allCases, [Int32?.none, 0, 1])
     func aTaskCountsAsOneCoreAtLeast(_ kind: StoreKind, _ cores: Int32?) async throws {
         try await StoreHarness.with(kind) { harness in

@@ -107,6 +107,12 @@ struct RecordTests {
             lost.cause = "host-lost"
             #expect(try await harness.store.record(lost, for: first) == .queued)
             #expect(try await harness.store.openAttempts(of: worker).isEmpty)
+            #expect(try await harness.store.record(lost, for: first) == .queued)
+            var late = AttemptRecord(state: .systemError, time: harness.time())
+            late.executors = [(0, TESExecutorLog(exitCode: 0))]
+            await #expect(throws: TaskStoreError.notThisAttempt) {
+                try await harness.store.record(late, for: first)
+            }
 
             let second = try #require(try await harness.claim(worker))
             #expect(second.key.taskID == first.taskID && second.key.number == 2 && second.key.token != first.token)

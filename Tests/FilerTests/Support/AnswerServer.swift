@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import Synchronization
 
@@ -27,7 +28,7 @@ final class AnswerServer: Sendable {
             }
         }
         port = UInt16(bigEndian: address.sin_port)
-        startTestThread { [self] in accept() }
+        Thread.detachNewThread { [self] in accept() }
     }
 
     static func response(_ body: String = "", status: Int = 200, length: Int? = nil) -> [UInt8] {
@@ -48,7 +49,7 @@ final class AnswerServer: Sendable {
         while true {
             let client = Glibc.accept(listener, nil, nil)
             guard client >= 0 else { return }
-            startTestThread { [self] in
+            Thread.detachNewThread { [self] in
                 serve(client)
                 Glibc.close(client)
             }
@@ -79,20 +80,4 @@ final class AnswerServer: Sendable {
             written += count
         }
     }
-}
-
-/// A detached thread that runs the body to its end.
-private func startTestThread(_ body: @escaping @Sendable () -> Void) {
-    final class Box: Sendable {
-        let body: @Sendable () -> Void
-        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    }
-    var thread = pthread_t()
-    pthread_create(
-        &thread, nil,
-        { argument in
-            if let argument { Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body() }
-            return nil
-        }, Unmanaged.passRetained(Box(body)).toOpaque())
-    pthread_detach(thread)
 }

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import Synchronization
 
@@ -56,7 +57,7 @@ final class TestServer: Sendable {
             path == nil ? AF_INET : AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         port = Self.bind(listener, path)
         precondition(listen(listener, 64) == 0, "the test server cannot listen")
-        startTestThread { [self] in accept() }
+        Thread.detachNewThread { [self] in accept() }
     }
 
     /// Runs a test with a server and closes that afterwards.
@@ -104,7 +105,7 @@ final class TestServer: Sendable {
         while true {
             let client = Glibc.accept(listener, nil, nil)
             guard client >= 0 else { return }
-            startTestThread { [self] in
+            Thread.detachNewThread { [self] in
                 if let request = Self.read(client) {
                     seen.withLock { $0.append(request) }
                     handler(request, ServerConnection(descriptor: client))
@@ -141,20 +142,4 @@ final class TestServer: Sendable {
         request.body = Array(bytes[start..<start + length])
         return request
     }
-}
-
-/// A detached thread that runs the body to its end.
-private func startTestThread(_ body: @escaping @Sendable () -> Void) {
-    final class Box: Sendable {
-        let body: @Sendable () -> Void
-        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    }
-    var thread = pthread_t()
-    pthread_create(
-        &thread, nil,
-        { argument in
-            if let argument { Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body() }
-            return nil
-        }, Unmanaged.passRetained(Box(body)).toOpaque())
-    pthread_detach(thread)
 }

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import LocalSystem
 import Synchronization
@@ -29,7 +30,7 @@ final class CuttingProxy: Sendable {
         guard unixAddress(folder + "/.s.PGSQL.5432", { bind(listener, $0, $1) }) == 0, listen(listener, 16) == 0 else {
             throw PostgresCluster.Failure(description: "the proxy cannot listen")
         }
-        startTestThread { [self] in accept() }
+        Thread.detachNewThread { [self] in accept() }
     }
 
     /// How often a connection was broken.
@@ -57,8 +58,8 @@ final class CuttingProxy: Sendable {
                 Glibc.close(server)
                 continue
             }
-            startTestThread { [self] in pump(client, server, isRequest: true) }
-            startTestThread { [self] in pump(server, client, isRequest: false) }
+            Thread.detachNewThread { [self] in pump(client, server, isRequest: true) }
+            Thread.detachNewThread { [self] in pump(server, client, isRequest: false) }
         }
     }
 
@@ -107,20 +108,4 @@ func unixAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) ->
             body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
         }
     }
-}
-
-/// A detached thread that runs the body to its end.
-func startTestThread(_ body: @escaping @Sendable () -> Void) {
-    final class Box: Sendable {
-        let body: @Sendable () -> Void
-        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    }
-    var thread = pthread_t()
-    pthread_create(
-        &thread, nil,
-        { argument in
-            if let argument { Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body() }
-            return nil
-        }, Unmanaged.passRetained(Box(body)).toOpaque())
-    pthread_detach(thread)
 }

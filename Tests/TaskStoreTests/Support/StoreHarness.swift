@@ -85,10 +85,11 @@ struct StoreHarness: Sendable {
             localClock: { Timestamp(microseconds: Machine.clock()) })
     }
 
-    /// Makes every heartbeat so far an hour older.
+    /// Makes every heartbeat and every change of a state so far an hour older.
     func passAnHour() async throws {
         clock?.advance(seconds: 3600)
         _ = try await pool?.run("UPDATE poiesis.workers SET heartbeat_at = heartbeat_at - interval '1 hour'")
+        _ = try await pool?.run("UPDATE poiesis.task_states SET changed_at = changed_at - interval '1 hour'")
     }
 
     // MARK: Short hands
