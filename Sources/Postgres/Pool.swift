@@ -37,6 +37,7 @@ package final class PostgresPool: Sendable {
 
     /// Runs a batch as one transaction in one round trip; one result for each statement.
     package func run(_ batch: [Statement]) async throws(PostgresError) -> [PostgresResult] {
+        if batch.isEmpty { return [] }
         let result = await withCheckedContinuation { continuation in
             let accepted = state.withLock { state in
                 if state.isClosed { return false }

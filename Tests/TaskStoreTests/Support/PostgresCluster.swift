@@ -57,7 +57,7 @@ final class PostgresCluster: Sendable {
     /// Starts the server and waits until it takes connections.
     func start() throws {
         let settings = [
-            "listen_addresses=", "fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200",
+            "listen_addresses=", "fsync=off", "full_page_writes=off", "max_connections=200",
             "shared_buffers=64MB", "unix_socket_permissions=0777", "log_min_messages=warning",
         ]
         let server = try BoundProcess(

@@ -28,6 +28,35 @@ final class TestClock: Sendable {
     func advance(seconds: Int64) { time.withLock { $0 += seconds * 1_000_000 } }
 }
 
+/// Lets so many in at once; the rest wait without holding a thread.
+final class Semaphore: Sendable {
+    private let state: Mutex<(free: Int, waiting: [CheckedContinuation<Void, Never>])>
+
+    init(_ free: Int) { state = Mutex((free, [])) }
+
+    func wait() async {
+        await withCheckedContinuation { continuation in
+            let enters = state.withLock { state in
+                if state.free > 0 {
+                    state.free -= 1
+                    return true
+                }
+                state.waiting.append(continuation)
+                return false
+            }
+            if enters { continuation.resume() }
+        }
+    }
+
+    func signal() {
+        state.withLock { state -> CheckedContinuation<Void, Never>? in
+            guard state.waiting.isEmpty else { return state.waiting.removeFirst() }
+            state.free += 1
+            return nil
+        }?.resume()
+    }
+}
+
 /// One empty store and what tests need beside it.
 struct StoreHarness: Sendable {
     let store: any TaskStore
@@ -57,6 +86,9 @@ struct StoreHarness: Sendable {
     static func withDatabase(
         connections: Int = 4, _ body: (PostgresPool, PostgresTaskStore) async throws -> Void
     ) async throws {
+        // Tests run side by side; the server takes 200 connections.
+        await databases.wait()
+        defer { databases.signal() }
         let url = try await newDatabase(of: try PostgresCluster.shared.get())
         let pool = PostgresPool(url: url, connections: connections)
         do {
@@ -70,6 +102,8 @@ struct StoreHarness: Sendable {
         }
         await pool.close()
     }
+
+    private static let databases = Semaphore(12)
 
     static func newDatabase(of cluster: PostgresCluster) async throws -> String {
         let name = "t\(UInt64.random(in: 0 ... .max))"
