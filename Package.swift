@@ -16,7 +16,7 @@ let settings: [SwiftSetting] = [
 ]
 
 /// Swift targets that call C and so may use unsafe pointers; every other one is checked for strict memory safety.
-let wrapsC: Set = ["YAML", "Postgres", "HTTPClient", "LocalSystem", "poiesis-exec"]
+let wrapsC: Set = ["YAML", "Postgres", "HTTPClient", "LocalSystem", "Gzip", "poiesis-exec"]
 
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
@@ -52,6 +52,8 @@ let package = Package(
             name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(
             name: "CLibCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(
+            name: "CLibZ", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "CLinux"),
 
         // The contract: document to code
@@ -66,6 +68,7 @@ let package = Package(
         .target(name: "Postgres", dependencies: ["CLibPQ"]),
         .target(name: "HTTPClient", dependencies: ["CLibCurl", crypto]),
         .target(name: "LocalSystem", dependencies: ["CLinux"]),
+        .target(name: "Gzip", dependencies: ["CLibZ"]),
 
         // Tasks
         .target(name: "TaskCore", dependencies: ["TES"]),
@@ -78,7 +81,7 @@ let package = Package(
         .target(
             name: "Server",
             dependencies: [
-                "TES", "TaskCore", crypto, hummingbird, httpTypes, logging, nioCore,
+                "Gzip", "TES", "TaskCore", crypto, hummingbird, httpTypes, lifecycle, logging, nioCore,
             ],
             plugins: generated),
 

@@ -13,7 +13,7 @@ struct GenerateFromSpec: BuildToolPlugin {
         "TES": Part(
             name: "types",
             files: ["Types.swift", "JSON.swift", "Validation.swift", "Operations.swift", "Client.swift"]),
-        "Server": Part(name: "routes", files: ["Routes.swift"]),
+        "Server": Part(name: "routes", files: ["Routes.swift", "Description.swift"]),
         "TaskStore": Part(name: "store", files: ["Schema.swift", "Statements.swift"]),
     ]
 

@@ -20,6 +20,13 @@ package enum Machine {
     /// In bytes.
     package static var memory: Int64 { Int64(sysconf(Int32(_SC_PHYS_PAGES))) * Int64(sysconf(Int32(_SC_PAGESIZE))) }
 
+    /// Memory that this process holds, in bytes; proc_pid_statm(5).
+    package static var residentBytes: Int64 {
+        let fields = (try? Folder("/proc/self").read("statm", limit: 256)) ?? nil
+        let pages = String(decoding: fields ?? [], as: UTF8.self).split(separator: " ").dropFirst().first
+        return (pages.flatMap { Int64($0) } ?? 0) * Int64(sysconf(Int32(_SC_PAGESIZE)))
+    }
+
     package static var isRoot: Bool { geteuid() == 0 }
     package static var userID: UInt32 { geteuid() }
 

@@ -297,6 +297,7 @@ struct AttemptRunner: Sendable {
                     logger.warning("another attempt holds the task: this one is given up")
                     await removeContainers(stopping: false)
                     return false
+                case .keyOfAnotherTask: return false
                 case .unavailable(let reason), .corrupt(let reason):
                     logger.error("a record could not be written; trying again", metadata: ["reason": "\(reason)"])
                 }

@@ -18,6 +18,7 @@ package final class PostgresPool: Sendable {
         var isClosed = false
         var namesWork = true
         var runningThreads = 0
+        var busyThreads = 0
         var closing: CheckedContinuation<Void, Never>?
     }
 
@@ -70,10 +71,17 @@ package final class PostgresPool: Sendable {
         }
     }
 
+    /// How many connections run a batch, of all, and how many batches wait for one.
+    package var use: (busy: Int, connections: Int, waiting: Int) {
+        state.withLock { ($0.busyThreads, $0.runningThreads, $0.jobs.count - $0.next) }
+    }
+
     private func work() {
         var connection: Connection?
         while let job = take() {
-            job.continuation.resume(returning: run(job.batch, &connection))
+            let result = run(job.batch, &connection)
+            state.withLock { $0.busyThreads -= 1 }
+            job.continuation.resume(returning: result)
         }
         connection = nil
         let closing = state.withLock { state -> CheckedContinuation<Void, Never>? in
@@ -91,6 +99,7 @@ package final class PostgresPool: Sendable {
                 guard state.next < state.jobs.count else { return (nil, state.isClosed) }
                 let job = state.jobs[state.next]
                 state.next += 1
+                state.busyThreads += 1
                 if state.next == state.jobs.count || state.next > 1024 {
                     state.jobs.removeFirst(state.next)
                     state.next = 0

@@ -9,6 +9,7 @@ package enum APIError: Error, Sendable {
     case notFound(String)
     case methodNotAllowed([String])
     case unsupportedMediaType(String)
+    case unsupportedEncoding(String)
     case tooLarge(limit: Int)
     case forbidden(String)
     /// Nothing was stored: the client may send the same again.
@@ -41,6 +42,10 @@ struct ErrorAnswer {
         case let error as TaskStoreError:
             switch error {
             case .unavailable: self.init(APIError.unavailable)
+            case .keyOfAnotherTask:
+                self.init(
+                    status: .unprocessableContent,
+                    message: "this Idempotency-Key was used for another task within the last day: take a new one")
             case .notThisAttempt, .corrupt: self = Self.failed
             }
         case let error as OperationNotImplemented:
@@ -63,6 +68,9 @@ struct ErrorAnswer {
         case .unsupportedMediaType(let type):
             status = .unsupportedMediaType
             message = "the body must be application/json, not \(type)"
+        case .unsupportedEncoding(let encoding):
+            status = .unsupportedMediaType
+            message = "a body may be sent as it is or with Content-Encoding: gzip, not \(encoding.prefix(100))"
         case .tooLarge(let limit):
             status = .contentTooLarge
             message = "the body may have at most \(limit) bytes"
@@ -77,28 +85,10 @@ struct ErrorAnswer {
     }
 
     var response: Response {
-        var writer = JSONWriter()
-        writer.beginObject()
-        writer.key("status")
-        writer.integer(Int64(status.code))
-        writer.key("message")
-        writer.string(message)
-        if !problems.isEmpty {
-            writer.key("errors")
-            writer.beginArray()
-            for problem in problems {
-                writer.element()
-                writer.beginObject()
-                writer.key("pointer")
-                writer.string(problem.pointer)
-                writer.key("message")
-                writer.string(problem.message)
-                writer.endObject()
-            }
-            writer.endArray()
-        }
-        writer.endObject()
-        var response = Response.json(writer.bytes, status: status)
+        let body = TESError(
+            status: Int32(status.code), message: message,
+            errors: problems.isEmpty ? nil : problems.map { TESProblem(pointer: $0.pointer, message: $0.message) })
+        var response = Response.json(JSONWriter.encode(body), status: status)
         for field in headers { response.headers.append(field) }
         return response
     }

@@ -1,3 +1,4 @@
+import Crypto
 package import TES
 package import TaskCore
 
@@ -66,9 +67,22 @@ package struct Handlers: TESHandlers {
         task.state = nil
         task.logs = nil
         task.creationTime = store.now()
-        try await store.create(NewTask(id: id, principal: context.principal, task: task, warnings: warnings))
-        wake()
-        return .value(TESCreateTaskResponse(id: id.description))
+        let idempotency = try context.idempotencyKey.map { try Self.idempotency($0, input.body) }
+        let stored = try await store.create(
+            NewTask(id: id, principal: context.principal, task: task, warnings: warnings, idempotency: idempotency))
+        if stored == id { wake() } else { context.trace.answer(.idempotentReplayed, "true") }
+        return .value(TESCreateTaskResponse(id: stored.description))
+    }
+
+    private static func idempotency(_ key: String, _ task: TESTask) throws(InvalidRequest) -> IdempotencyKey {
+        guard (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ (33...126).contains($0) }) else {
+            throw InvalidRequest([
+                RequestProblem("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
+            ])
+        }
+        // Of the value, not of its bytes: white space and the order of members do not matter.
+        let digest = SHA256.hash(data: JSONWriter.encode(task))
+        return IdempotencyKey(key: key, digest: digest.map { String($0, radix: 16) }.joined(separator: "."))
     }
 
     /// Values of the wrong type and broken rules together; of several problems at one place the first is told.
@@ -185,14 +199,8 @@ package struct Handlers: TESHandlers {
     }
 
     private static func filter(_ input: ListTasks.Input) throws(InvalidRequest) -> TaskFilter {
-        guard input.tagValue.count <= input.tagKey.count else {
-            throw InvalidRequest([RequestProblem("?tag_value", "there are more tag_value than tag_key parameters")])
-        }
-        var tags: [(key: String, value: String?)] = []
-        for (index, key) in input.tagKey.enumerated() where !key.isEmpty {
-            let value = index < input.tagValue.count ? input.tagValue[index] : ""
-            tags.append((key, value.isEmpty ? nil : value))
-        }
-        return TaskFilter(namePrefix: input.namePrefix, state: input.state, tags: tags)
+        TaskFilter(
+            namePrefix: input.namePrefix, state: input.state,
+            tags: try TaskFilter.tags(keys: input.tagKey, values: input.tagValue))
     }
 }

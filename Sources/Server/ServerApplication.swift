@@ -2,6 +2,7 @@ package import Hummingbird
 package import Logging
 import NIOCore
 import TES
+package import TaskCore
 
 /// Where the server listens, and what it takes.
 package struct ServerConfiguration: Sendable {
@@ -12,6 +13,12 @@ package struct ServerConfiguration: Sendable {
     package var bodyLimit = 16 << 20
     /// Host names besides `localhost` and addresses.
     package var knownHosts: Set<String> = []
+    /// Whose pages may use the server from a browser.
+    package var crossOrigin = CrossOrigin.none
+    /// The program's version.
+    package var version = ""
+    /// Without a request for so long a connection is closed.
+    package var idleTimeout = Duration.seconds(120)
 
     package init() {}
 }
@@ -21,28 +28,38 @@ package enum ServerApplication {
     /// The specification's own base first; then those that older clients use.
     package static let bases = [TESRoutes.basePath, "/v1", ""]
 
-    /// - Parameter onReady: called once with the port.
+    /// - Parameters:
+    ///   - ticker: wakes readers of events; to be run beside the server.
+    ///   - probes: what `/readyz` asks.
+    ///   - residentBytes: memory of this process.
+    ///   - onReady: called once with the port.
     package static func make(
-        handlers: Handlers, configuration: ServerConfiguration, logger: Logger,
+        handlers: Handlers, store: any TaskStoreMonitor, ticker: EventTicker, probes: [Probe],
+        residentBytes: @escaping @Sendable () -> Int64, configuration: ServerConfiguration, logger: Logger,
         onReady: @escaping @Sendable (Int) async -> Void
     ) -> some ApplicationProtocol {
         let router = Router(context: TESRequestContext.self, options: .autoGenerateHeadEndpoints)
+        let metrics = RequestMetrics()
+        router.add(middleware: ObservationMiddleware(metrics: metrics))
+        router.add(middleware: CompressionMiddleware())
         router.add(middleware: ErrorMiddleware())
-        router.add(middleware: OriginMiddleware(knownHosts: configuration.knownHosts))
+        router.add(
+            middleware: OriginMiddleware(
+                knownHosts: configuration.knownHosts, crossOrigin: configuration.crossOrigin))
         router.add(middleware: FallbackMiddleware(paths: paths()))
-        addHealth(router)
+        MonitoringRoutes(
+            store: store, probes: probes, metrics: metrics, version: configuration.version,
+            residentBytes: residentBytes, events: EventStream(store: store, ticker: ticker)
+        ).register(on: router)
         addOlderClients(router, handlers, bodyLimit: configuration.bodyLimit)
         let adapter = OperationAdapter(handlers: handlers, bodyLimit: configuration.bodyLimit)
         for base in bases { registerTESRoutes(on: router, base: base, adapter: adapter) }
         return Application(
             router: router,
+            server: .http1(configuration: .init(idleTimeout: .init(configuration.idleTimeout))),
             configuration: .init(address: .hostname(configuration.host, port: configuration.port)),
             onServerRunning: { channel in await onReady(channel.localAddress?.port ?? configuration.port) },
             logger: logger)
-    }
-
-    private static func addHealth(_ router: Router<TESRequestContext>) {
-        router.get("/healthz") { _, _ in Response.json(Array(#"{"status":"ok"}"#.utf8)) }
     }
 
     /// What py-tes 0.4, Toil and the ELIXIR web component ask for beyond the specification.
@@ -52,7 +69,8 @@ package enum ServerApplication {
         for base in bases {
             for colon in [":", "%3A", "%3a"] {
                 router.delete(RouterPath(base + "/tasks/{id}\(colon)cancel")) { request, context in
-                    try await adapter.respond(request, context, pathParameters: ["id"]) { parameters, _, context in
+                    try await adapter.respond(request, context, operation: "CancelTask", pathParameters: ["id"]) {
+                        parameters, _, context in
                         let input = CancelTask.input(&parameters)
                         _ = try await handlers.cancelTask(input, context: context)
                         return EncodedAnswer(.value(TESCreateTaskResponse(id: input.id)), viewLevel: nil)
@@ -64,9 +82,9 @@ package enum ServerApplication {
 
     /// Every path with its methods, the particular ones before the general.
     private static func paths() -> [(pattern: String, methods: [String])] {
-        var paths: [(pattern: String, methods: [String])] = [
-            ("/healthz", ["GET", "HEAD"]), ("/v1/tasks/service-info", ["GET", "HEAD"]),
-        ]
+        var paths = (MonitoringRoutes.paths + ["/v1/tasks/service-info"]).map {
+            (pattern: $0, methods: ["GET", "HEAD"])
+        }
         for base in bases {
             var table: [(pattern: String, methods: [String])] = []
             for route in TESRoutes.all {

@@ -2,11 +2,13 @@ package import YAML
 
 /// Applies an OpenAPI Overlay 1.0 document to another document's nodes, action by action.
 ///
-/// A target is a plain path: `$.paths['/tasks'].get`, names and quoted names only. A target that matches nothing is an error.
+/// A target is a JSONPath: `$.paths['/tasks'].get`, `$.paths[*][*].responses`, `$..[?@.name == 'view']`. One that matches nothing is
+/// an error: the document has changed, and what the overlay says would silently no longer hold.
 /// https://spec.openapis.org/overlay/v1.0.0.html
 package struct Overlay: Sendable {
     private struct Action {
-        var target: [String]
+        var target: JSONPath
+        var text: String
         var location: SourceLocation
         var update: YAMLNode?
         var removes: Bool
@@ -33,9 +35,17 @@ package struct Overlay: Sendable {
         var result = document
         var found: [Diagnostic] = []
         for action in actions {
-            do throws(Diagnostic) {
-                result = try Self.apply(action, to: result, path: action.target[...]) ?? result
-            } catch { found.append(error) }
+            let places = action.target.places(in: result)
+            if places.isEmpty {
+                found.append(
+                    Diagnostic(
+                        action.location, "the target \"\(action.text)\" matches nothing",
+                        hint: "the document may have changed; correct the target or remove the action"))
+            }
+            // Backwards, so that what is removed moves nothing that comes later.
+            for place in places.reversed() {
+                result = Self.apply(action, to: result, place: place[...]) ?? result
+            }
         }
         if !found.isEmpty { throw Diagnostics(found) }
         return result
@@ -53,67 +63,40 @@ package struct Overlay: Sendable {
         guard removes || item["update"] != nil else {
             throw Diagnostic(item.location, "an overlay action needs \"update\" or \"remove: true\"")
         }
+        guard let parsed = JSONPath(path) else {
+            throw Diagnostic(
+                target.location, "the target \"\(path)\" is no JSONPath that is understood here",
+                hint:
+                    "write names after $, as in $.components.schemas.tesTask, $.paths['/tasks'].get or $..[?@.name == 'view']")
+        }
         return Action(
-            target: try segments(path, at: target.location), location: target.location,
-            update: item["update"], removes: removes)
+            target: parsed, text: path, location: target.location, update: item["update"], removes: removes)
     }
 
-    /// `$.a['b c'].d` → `a`, `b c`, `d`.
-    private static func segments(_ path: String, at location: SourceLocation) throws(Diagnostic) -> [String] {
-        let refusal = Diagnostic(
-            location, "the target \"\(path)\" is not a plain path",
-            hint: "write names after $, as in $.components.schemas.tesTask or $.paths['/tasks'].get")
-        guard path.first == "$" else { throw refusal }
-        var segments: [String] = []
-        var rest = path.dropFirst()
-        while let first = rest.first {
-            if first == "." {
-                let name = rest.dropFirst().prefix { $0 != "." && $0 != "[" }
-                guard !name.isEmpty, !name.contains("*"), !name.contains("?") else { throw refusal }
-                segments.append(String(name))
-                rest = rest.dropFirst(name.count + 1)
-            } else {
-                let quoted = rest.dropFirst(2)
-                guard rest.hasPrefix("['") || rest.hasPrefix("[\""), let quote = rest.dropFirst().first,
-                    let end = quoted.firstIndex(of: quote), quoted[end...].dropFirst().first == "]"
-                else { throw refusal }
-                segments.append(String(quoted[..<end]))
-                rest = quoted[end...].dropFirst(2)
-            }
-        }
-        return segments
-    }
-
-    /// The node with the action applied below `path`; nil where the node itself is to be removed.
-    private static func apply(
-        _ action: Action, to node: YAMLNode, path: ArraySlice<String>
-    ) throws(Diagnostic) -> YAMLNode? {
-        guard let name = path.first else {
+    /// The node with the action applied at a place below it; nil where the node itself is to be removed.
+    private static func apply(_ action: Action, to node: YAMLNode, place: ArraySlice<JSONPath.Step>) -> YAMLNode? {
+        guard let step = place.first else {
             if action.removes { return nil }
-            guard let update = action.update else { return node }
-            return merge(update, into: node)
+            return action.update.map { merge($0, into: node) } ?? node
         }
-        let missing = Diagnostic(
-            action.location, "the target matches nothing: there is no \"\(name)\"",
-            hint: "the document may have changed; correct the target or remove the action")
-        if case .mapping(var entries) = node.content {
-            guard let index = entries.firstIndex(where: { $0.key.text == name }) else { throw missing }
-            if let changed = try apply(action, to: entries[index].value, path: path.dropFirst()) {
+        switch (node.content, step) {
+        case (.mapping(var entries), .name(let name)):
+            guard let index = entries.firstIndex(where: { $0.key.text == name }) else { return node }
+            if let changed = apply(action, to: entries[index].value, place: place.dropFirst()) {
                 entries[index].value = changed
             } else {
                 entries.remove(at: index)
             }
             return YAMLNode(.mapping(entries), location: node.location)
-        }
-        if case .sequence(var items) = node.content, let index = Int(name), items.indices.contains(index) {
-            if let changed = try apply(action, to: items[index], path: path.dropFirst()) {
+        case (.sequence(var items), .index(let index)) where items.indices.contains(index):
+            if let changed = apply(action, to: items[index], place: place.dropFirst()) {
                 items[index] = changed
             } else {
                 items.remove(at: index)
             }
             return YAMLNode(.sequence(items), location: node.location)
+        default: return node
         }
-        throw missing
     }
 
     /// Mappings merge key by key, a value is appended to a sequence, anything else is replaced.

@@ -5,7 +5,7 @@ package import YAML
 package enum GeneratedPart: String, Sendable, CaseIterable {
     /// Types, JSON coding, validation, operations and client.
     case types
-    /// Registration on a Hummingbird router.
+    /// Registration on a Hummingbird router, and the description that is served.
     case routes
     /// PostgreSQL schema and statements.
     case store
@@ -60,7 +60,14 @@ package struct GeneratorPipeline: Sendable {
                 GeneratedFile(name: "Client.swift", text: ClientRenderer(access: access).render(contract)),
             ]
         case .routes:
-            return [GeneratedFile(name: "Routes.swift", text: RouteRenderer(access: access).render(contract))]
+            let documents = try overlaid(input)
+            let description = DescriptionRenderer(
+                root: documents[input.document] ?? YAMLNode(.mapping([]), location: Self.start(input)),
+                documents: documents, references: input.references)
+            return [
+                GeneratedFile(name: "Routes.swift", text: RouteRenderer(access: access).render(contract)),
+                GeneratedFile(name: "Description.swift", text: description.render(contract, access: access)),
+            ]
         case .store:
             let tables = try tables(input, contract)
             return [
@@ -78,11 +85,20 @@ package struct GeneratorPipeline: Sendable {
         return statements.map { $0 + ";\n" }.joined(separator: "\n")
     }
 
-    private func contract(_ input: Input) throws(Diagnostics) -> Contract {
+    private func overlaid(_ input: Input) throws(Diagnostics) -> [String: YAMLNode] {
         var files = input.files
         if let overlay = input.overlay, let document = files[input.document] {
             files[input.document] = try Overlay(overlay).apply(to: document)
         }
+        return files
+    }
+
+    private static func start(_ input: Input) -> SourceLocation {
+        SourceLocation(file: input.document, line: 1, column: 1)
+    }
+
+    private func contract(_ input: Input) throws(Diagnostics) -> Contract {
+        let files = try overlaid(input)
         let document = try DocumentLoader(documents: files, references: input.references).load(input.document)
         var lowering = Lowering(document)
         return try lowering.contract()
@@ -92,7 +108,7 @@ package struct GeneratorPipeline: Sendable {
         guard let node = input.persistence else {
             throw Diagnostics([
                 Diagnostic(
-                    SourceLocation(file: input.document, line: 1, column: 1), "there is no persistence file",
+                    Self.start(input), "there is no persistence file",
                     hint: "give one with --persistence FILE")
             ])
         }

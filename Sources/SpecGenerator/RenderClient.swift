@@ -64,7 +64,7 @@ struct RouteRenderer {
                         let names = operation.parameters.filter(\.isInPath).map { literal($0.name) }.joined(
                             separator: ", ")
                         source.line(
-                            "try await adapter.respond(request, context, pathParameters: [\(names)]) { parameters, body, context in"
+                            "try await adapter.respond(request, context, operation: \(literal(operation.typeName)), pathParameters: [\(names)]) { parameters, body, context in"
                         )
                         source.indented { source in
                             if let type = operation.body {

@@ -6,6 +6,8 @@ package enum TaskStoreError: Error, Hashable, Sendable {
     case unavailable(String)
     /// The attempt is not this one's to write: another holds the task, or the token is wrong.
     case notThisAttempt
+    /// The idempotency key stands for another document.
+    case keyOfAnotherTask
     /// The store holds something that cannot be.
     case corrupt(String)
 }
@@ -18,12 +20,29 @@ package struct NewTask: Hashable, Sendable {
     package var task: TESTask
     /// Opens the first attempt's system logs.
     package var warnings: [String]
+    package var idempotency: IdempotencyKey?
 
-    package init(id: TaskID, principal: Principal, task: TESTask, warnings: [String] = []) {
+    package init(
+        id: TaskID, principal: Principal, task: TESTask, warnings: [String] = [], idempotency: IdempotencyKey? = nil
+    ) {
         self.id = id
         self.principal = principal
         self.task = task
         self.warnings = warnings
+        self.idempotency = idempotency
+    }
+}
+
+/// A client's name for one creation: sent again within a day it gives the task that is already there.
+package struct IdempotencyKey: Hashable, Sendable {
+    /// 1 to 255 visible ASCII characters.
+    package var key: String
+    /// Of the document, so that another document under the same key is noticed.
+    package var digest: String
+
+    package init(key: String, digest: String) {
+        self.key = key
+        self.digest = digest
     }
 }
 
@@ -158,7 +177,10 @@ package protocol TaskStore: Sendable {
 
     func newID() -> TaskID
     /// Stores a task as QUEUED. Returns only once it is stored; storing the same id twice is one task.
-    func create(_ task: NewTask) async throws(TaskStoreError)
+    ///
+    /// - Returns: the task's id; another one than was given where its idempotency key is known already.
+    @discardableResult
+    func create(_ task: NewTask) async throws(TaskStoreError) -> TaskID
     /// One task in a view; nil where it is unknown or another's.
     func task(_ id: TaskID, view: TESView, for principal: Principal) async throws(TaskStoreError) -> TESTask?
     /// The page of tasks older than `after`.

@@ -50,11 +50,22 @@ package final class InMemoryTaskStore: TaskStore {
         return state.withLock { $0.generator.next(now: time, random: &$0.random) }
     }
 
-    package func create(_ task: NewTask) async throws(TaskStoreError) {
+    @discardableResult
+    package func create(_ task: NewTask) async throws(TaskStoreError) -> TaskID {
         let time = clock()
-        state.withLock { state in
+        let stored = state.withLock { state -> TaskID? in
+            if let wanted = task.idempotency,
+                let known = state.entries.values.first(where: {
+                    $0.new.principal == task.principal && $0.new.idempotency?.key == wanted.key
+                })
+            {
+                return known.new.idempotency == wanted ? known.new.id : nil
+            }
             if state.entries[task.id] == nil { state.entries[task.id] = Entry(new: task, waitsSince: time) }
+            return task.id
         }
+        guard let stored else { throw .keyOfAnotherTask }
+        return stored
     }
 
     package func task(_ id: TaskID, view: TESView, for principal: Principal) async throws(TaskStoreError) -> TESTask? {

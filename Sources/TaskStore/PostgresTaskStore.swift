@@ -66,11 +66,20 @@ package final class PostgresTaskStore: TaskStore {
             state.withLock { $0.clockOffset = theirs - (before + after) / 2 }
         }
         try await cancelDoubtful()
+        _ = try await read([
+            Statement("DELETE FROM poiesis.idempotency_keys WHERE created_at < clock_timestamp() - interval '1 day'"),
+            Statement("SELECT poiesis.count_states_v1()"),
+        ])
     }
 
     private func cancelDoubtful() async throws(TaskStoreError) {
         while let task = state.withLock({ $0.doubtful.first }) {
-            if try await cancel(task.id, for: task.principal) != nil {
+            // A client that came back with its key was told that the task is stored: then it is left alone.
+            let forget = Statement(
+                "DELETE FROM poiesis.idempotency_keys WHERE task_id = $1 AND NOT is_confirmed RETURNING key",
+                [.text(task.id.description)])
+            let wasForgotten = task.idempotency == nil ? true : try await !read([forget])[0].rows.isEmpty
+            if wasForgotten, try await cancel(task.id, for: task.principal) != nil {
                 logger.warning("cancelled a task whose creation had been refused", metadata: ["task": "\(task.id)"])
             }
             state.withLock { $0.doubtful.removeAll { $0.id == task.id } }
@@ -108,7 +117,8 @@ package final class PostgresTaskStore: TaskStore {
     /// One transaction, one round trip. If the connection breaks meanwhile, the same rows are sent again: success and a
     /// duplicate key both mean that the task is stored. Where that stays impossible, the task is remembered and cancelled
     /// first thing when the database is back, so that "unavailable" means that nothing will run.
-    package func create(_ task: NewTask) async throws(TaskStoreError) {
+    @discardableResult
+    package func create(_ task: NewTask) async throws(TaskStoreError) -> TaskID {
         let key = PostgresValue.text(task.id.description)
         let owner = PostgresValue.text(task.principal.owner)
         var batch = TESTaskStatements.insert(
@@ -120,10 +130,38 @@ package final class PostgresTaskStore: TaskStore {
             Statement(
                 "INSERT INTO poiesis.task_events (task_id, owner, state, attempt) VALUES ($1, $2, 'QUEUED', 0)",
                 [key, owner]))
+        if let idempotency = task.idempotency {
+            batch.append(
+                Statement(
+                    "INSERT INTO poiesis.idempotency_keys (owner, key, digest, task_id) VALUES ($1, $2, $3, $4)",
+                    [owner, .text(idempotency.key), .text(idempotency.digest), key]))
+        }
         let (outcome, isDoubtful) = await repeated(batch, acceptsDuplicate: true)
-        guard case .failure(let error) = outcome else { return }
+        guard case .failure(let error) = outcome else { return task.id }
+        if let idempotency = task.idempotency, case .refused(let message) = error, message.isUniqueViolation,
+            message.constraint == "idempotency_keys_pkey"
+        {
+            return try await replay(idempotency, owner)
+        }
         if isDoubtful { state.withLock { $0.doubtful.append(task) } }
         throw storeError(error)
+    }
+
+    /// The task that a key stands for.
+    private func replay(_ idempotency: IdempotencyKey, _ owner: PostgresValue) async throws(TaskStoreError) -> TaskID {
+        let sql = """
+            UPDATE poiesis.idempotency_keys SET is_confirmed = true WHERE owner = $1 AND key = $2
+            RETURNING task_id, digest
+            """
+        guard var row = try await read([Statement(sql, [owner, .text(idempotency.key)])])[0].rows.first else {
+            // It was given up between our two statements.
+            throw .unavailable("the same key was being given up: send the request again")
+        }
+        let id = try decodeID(&row)
+        guard try decoded({ () throws(PostgresError) in try row.text() }) == idempotency.digest else {
+            throw .keyOfAnotherTask
+        }
+        return id
     }
 
     package func task(
@@ -284,12 +322,12 @@ package final class PostgresTaskStore: TaskStore {
     }
 
     /// All statements see the same moment.
-    private static func snapshot(_ statements: [Statement]) -> [Statement] {
+    static func snapshot(_ statements: [Statement]) -> [Statement] {
         [Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")] + statements + [Statement("COMMIT")]
     }
 
     /// Runs what may run twice.
-    private func read(_ batch: [Statement]) async throws(TaskStoreError) -> [PostgresResult] {
+    func read(_ batch: [Statement]) async throws(TaskStoreError) -> [PostgresResult] {
         switch await repeated(batch).outcome {
         case .success(let results): return results
         case .failure(let error): throw storeError(error)
@@ -324,22 +362,22 @@ package final class PostgresTaskStore: TaskStore {
         }
     }
 
-    private func decoded<Value>(_ body: () throws(PostgresError) -> Value) throws(TaskStoreError) -> Value {
+    func decoded<Value>(_ body: () throws(PostgresError) -> Value) throws(TaskStoreError) -> Value {
         do throws(PostgresError) { return try body() } catch { throw storeError(error) }
     }
 
-    private func decodeID(_ row: inout RowReader) throws(TaskStoreError) -> TaskID {
+    func decodeID(_ row: inout RowReader) throws(TaskStoreError) -> TaskID {
         do throws(PostgresError) {
             if let id = TaskID(try row.text() ?? "") { return id }
         } catch { throw storeError(error) }
         throw .corrupt("a task id is no UUID")
     }
 
-    private func decodeState(_ row: inout RowReader) throws(TaskStoreError) -> TESState {
+    func decodeState(_ row: inout RowReader) throws(TaskStoreError) -> TESState {
         do throws(PostgresError) { return TESState(rawValue: try row.text() ?? "") } catch { throw storeError(error) }
     }
 
-    private func storeError(_ error: PostgresError) -> TaskStoreError {
+    func storeError(_ error: PostgresError) -> TaskStoreError {
         switch error {
         case .refused(let message) where message.sqlState == "PT409": return .notThisAttempt
         case .refused(let message)

@@ -4,7 +4,9 @@
 /// Swift; the contract suite compares every pair of states.
 enum StateFunctions {
     /// In the order of creation.
-    static let statements = [nextState, writeState, claimAttempt, record, cancel, takeBack] + revoke
+    static let statements = [
+        nextState, writeState, claimAttempt, record, cancel, takeBack, countStates,
+    ] + revoke
 
     private static let terminal = "('COMPLETE', 'EXECUTOR_ERROR', 'SYSTEM_ERROR', 'CANCELED', 'PREEMPTED')"
 
@@ -29,9 +31,11 @@ enum StateFunctions {
     private static let writeState = """
         CREATE OR REPLACE FUNCTION poiesis.write_state_v1(p_task uuid, p_state text, p_attempt integer) RETURNS void
         LANGUAGE sql SET search_path = poiesis, pg_temp AS $$
-        UPDATE task_states SET state = p_state, attempt = p_attempt, changed_at = clock_timestamp() WHERE task_id = p_task;
-        INSERT INTO task_events (task_id, owner, state, attempt)
-            SELECT task_id, owner, state, attempt FROM task_states WHERE task_id = p_task
+        WITH before AS (SELECT state FROM task_states WHERE task_id = p_task),
+            after AS (UPDATE task_states SET state = p_state, attempt = p_attempt, changed_at = clock_timestamp()
+                WHERE task_id = p_task RETURNING task_id, owner, state, attempt)
+        INSERT INTO task_events (task_id, owner, state, previous, attempt)
+            SELECT after.task_id, after.owner, after.state, before.state, after.attempt FROM after, before
         $$
         """
 
@@ -167,9 +171,35 @@ enum StateFunctions {
         $$
         """
 
+    /// Adds to the counts what happened in transactions that have ended since the last call.
+    ///
+    /// Transactions end out of order: only those older than every one that still runs are complete.
+    private static let countStates = """
+        CREATE OR REPLACE FUNCTION poiesis.count_states_v1() RETURNS void
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = poiesis, pg_temp AS $$
+        DECLARE
+            since xid8;
+            until xid8;
+        BEGIN
+            SELECT counted_before INTO since FROM instance FOR UPDATE;
+            until := pg_snapshot_xmin(pg_current_snapshot());
+            IF until <= since THEN RETURN; END IF;
+            INSERT INTO state_counts (state, tasks)
+                SELECT changes.state, sum(changes.tasks) FROM (
+                    SELECT state, 1 AS tasks FROM task_events WHERE transaction_id >= since AND transaction_id < until
+                    UNION ALL
+                    SELECT previous, -1 FROM task_events
+                        WHERE transaction_id >= since AND transaction_id < until AND previous IS NOT NULL) changes
+                GROUP BY changes.state
+                ON CONFLICT (state) DO UPDATE SET tasks = state_counts.tasks + excluded.tasks;
+            UPDATE instance SET counted_before = until;
+        END
+        $$
+        """
+
     private static let revoke = [
         "next_state_v1(text, text)", "write_state_v1(uuid, text, integer)",
         "claim_attempt_v1(uuid, text, text, jsonb, integer, bigint, integer, bigint)",
-        "record_v1(uuid, integer, text, jsonb)", "cancel_v1(uuid, text)", "take_back_v1(interval)",
+        "record_v1(uuid, integer, text, jsonb)", "cancel_v1(uuid, text)", "take_back_v1(interval)", "count_states_v1()",
     ].map { "REVOKE EXECUTE ON FUNCTION poiesis.\($0) FROM PUBLIC" }
 }

@@ -30,6 +30,7 @@ struct Settings {
         ("log.level", "trace, debug, info, notice, warning, error or critical"),
         ("log.format", "text or json"),
         ("server.hosts[]", "host names that the server is known by, besides localhost and addresses"),
+        ("server.cors[]", "any, or origins such as https://portal.example, whose pages may use the server"),
         ("server.body_limit", "most bytes of a request's body"),
         ("resources.cpu_cores", "CPU cores to fill with tasks"),
         ("resources.memory", "bytes of memory to fill with tasks"),

@@ -18,7 +18,7 @@ import YAML
 
     @Test func generatesEveryPartWithoutDiagnostics() throws {
         let files = try GeneratorPipeline().everything(from: try input())
-        #expect(files.count == 9)
+        #expect(files.count == 10)
         for (name, text) in files { #expect(text.count > 500, "\(name)") }
     }
 
@@ -53,7 +53,10 @@ import YAML
                 document: Self.official.appending(path: "tes-v1.1.openapi.yaml"),
                 serviceInfo: Self.official.appending(path: "service-info-v1.0.0.yaml")))
         #expect(ours.keys.sorted() == official.keys.sorted())
-        for (name, text) in ours { #expect(code(text) == code(official[name] ?? ""), "\(name)") }
+        // The served description is made of the document's own sentences.
+        for (name, text) in ours where name != "Description.swift" {
+            #expect(code(text) == code(official[name] ?? ""), "\(name)")
+        }
     }
 
     @Test(.enabled(if: hasOfficialDocuments, "the official documents lie beside the clone in the project's workshop"))

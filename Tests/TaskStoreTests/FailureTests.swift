@@ -21,12 +21,12 @@ struct FailureTests {
         cluster.crash()
         async let read = store.task(id, view: .full, for: .everyone)
         async let page = store.page(TaskFilter(), size: 10, after: nil, for: .everyone)
-        async let created: Void = store.create(
+        async let created = store.create(
             NewTask(id: store.newID(), principal: .everyone, task: TESTask(executors: [])))
         try cluster.start()
         #expect(try await read?.name == "kept")
         #expect(try await page.tasks.map(\.id).contains(id))
-        try await created
+        _ = try await created
         #expect(try await store.page(TaskFilter(), size: 10, after: nil, for: .everyone).tasks.count == 2)
         await pool.close()
     }

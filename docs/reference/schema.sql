@@ -159,6 +159,7 @@ CREATE TABLE poiesis.task_events (
     task_id uuid NOT NULL,
     owner text NOT NULL,
     state text NOT NULL CHECK (state IN ('UNKNOWN', 'QUEUED', 'INITIALIZING', 'RUNNING', 'PAUSED', 'COMPLETE', 'EXECUTOR_ERROR', 'SYSTEM_ERROR', 'CANCELED', 'PREEMPTED', 'CANCELING')),
+    previous text CHECK (previous IN ('UNKNOWN', 'QUEUED', 'INITIALIZING', 'RUNNING', 'PAUSED', 'COMPLETE', 'EXECUTOR_ERROR', 'SYSTEM_ERROR', 'CANCELED', 'PREEMPTED', 'CANCELING')),
     attempt integer NOT NULL,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (transaction_id, number)
@@ -167,6 +168,28 @@ CREATE TABLE poiesis.task_events (
 CREATE INDEX task_events_by_task ON poiesis.task_events (task_id, transaction_id, number);
 
 COMMENT ON TABLE poiesis.task_events IS 'One row for each change of a state, written in the transaction that made it.';
+
+CREATE TABLE poiesis.state_counts (
+    state text NOT NULL CHECK (state IN ('UNKNOWN', 'QUEUED', 'INITIALIZING', 'RUNNING', 'PAUSED', 'COMPLETE', 'EXECUTOR_ERROR', 'SYSTEM_ERROR', 'CANCELED', 'PREEMPTED', 'CANCELING')),
+    tasks bigint NOT NULL,
+    PRIMARY KEY (state)
+);
+
+COMMENT ON TABLE poiesis.state_counts IS 'How many tasks are in each state, as far as instance.counted_before; see count_states_v1.';
+
+CREATE TABLE poiesis.idempotency_keys (
+    owner text NOT NULL,
+    key text NOT NULL,
+    digest text NOT NULL,
+    task_id uuid NOT NULL,
+    is_confirmed boolean NOT NULL DEFAULT false,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (owner, key)
+);
+
+CREATE INDEX idempotency_keys_by_age ON poiesis.idempotency_keys (created_at);
+
+COMMENT ON TABLE poiesis.idempotency_keys IS 'What clients named their creations, for a day; the same name again gives the same task.';
 
 CREATE TABLE poiesis.workers (
     worker_id uuid NOT NULL,
@@ -182,6 +205,7 @@ CREATE TABLE poiesis.instance (
     singleton boolean DEFAULT true CHECK (singleton) NOT NULL,
     instance_id uuid NOT NULL DEFAULT gen_random_uuid(),
     schema_version integer NOT NULL,
+    counted_before xid8 NOT NULL DEFAULT '0',
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (singleton)
 );

@@ -107,11 +107,17 @@ struct ServeCommand: AsyncParsableCommand {
         server.port = address.port
         server.knownHosts = Set(settings.list("server.hosts").map { $0.lowercased() } + [Machine.hostName.lowercased()])
         if let limit = try settings.integer("server.body_limit") { server.bodyLimit = limit }
-        let application = ServerApplication.make(handlers: handlers, configuration: server, logger: logger) { port in
+        server.version = Poiesis.version
+        server.crossOrigin = try settings.crossOrigin()
+        let ticker = EventTicker(store: store)
+        let application = ServerApplication.make(
+            handlers: handlers, store: store, ticker: ticker, probes: Self.probes(store, backend),
+            residentBytes: { Machine.residentBytes }, configuration: server, logger: logger
+        ) { port in
             Terminal.print("listening on http://\(address.urlHost):\(port)")
         }
         let services: [any Service] = [
-            application, Worker(id: worker, store: store, backend: backend, wakeUp: wakeUp, logger: logger),
+            application, ticker, Worker(id: worker, store: store, backend: backend, wakeUp: wakeUp, logger: logger),
             Maintenance(store: store, isOpen: isOpen, logger: logger),
         ]
         let group = ServiceGroup(
@@ -126,6 +132,37 @@ struct ServeCommand: AsyncParsableCommand {
         }
         await database.pool.close()
         composition.client.close()
+    }
+}
+
+extension ServeCommand {
+    /// What the server cannot work without.
+    fileprivate static func probes(_ store: PostgresTaskStore, _ backend: some Backend) -> [Probe] {
+        [
+            Probe(name: "database") {
+                do throws(TaskStoreError) { try await store.check() } catch { return "\(error)" }
+                return nil
+            },
+            Probe(name: "engine") {
+                do throws(BackendError) { _ = try await backend.capacity() } catch { return "\(error)" }
+                return nil
+            },
+        ]
+    }
+}
+
+extension Settings {
+    /// `server.cors`: nothing, `any`, or a list of origins.
+    fileprivate func crossOrigin() throws -> CrossOrigin {
+        let origins = list("server.cors").map { $0.lowercased() }
+        if origins.isEmpty || origins == ["off"] { return .none }
+        if origins == ["any"] || origins == ["*"] { return .any }
+        for origin in origins {
+            guard let scheme = origin.firstRange(of: "://"), !origin[scheme.upperBound...].contains("/") else {
+                throw StartError(usage: "server.cors takes any, or origins such as https://portal.example, not \(origin)")
+            }
+        }
+        return .origins(Set(origins))
     }
 }
 

@@ -1,0 +1,67 @@
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import TES
+import TaskCore
+
+/// Something that the server cannot work without.
+package struct Probe: Sendable {
+    package var name: String
+    /// Nil while it works, or why it does not.
+    package var problem: @Sendable () async -> String?
+
+    package init(name: String, problem: @escaping @Sendable () async -> String?) {
+        self.name = name
+        self.problem = problem
+    }
+}
+
+/// What operators, their tools and their portals ask, beyond the specification; see docs/reference/monitoring.md.
+struct MonitoringRoutes {
+    let store: any TaskStoreMonitor
+    let probes: [Probe]
+    let metrics: RequestMetrics
+    let version: String
+    let residentBytes: @Sendable () -> Int64
+    let events: EventStream
+
+    static let paths = ["/healthz", "/readyz", "/metrics", "/events", "/openapi.json", "/openapi.yaml"]
+
+    func register(on router: Router<TESRequestContext>) {
+        router.get("/healthz") { _, _ in Response.json(Array(#"{"status":"ok"}"#.utf8)) }
+        router.get("/readyz") { _, _ in await readiness() }
+        router.get("/metrics") { _, _ in
+            let text = metrics.text(
+                version: version, store: try? await store.statistics(), residentBytes: residentBytes())
+            return Self.text(text, type: "text/plain; version=0.0.4; charset=utf-8")
+        }
+        router.get("/events") { request, context in
+            context.trace.operation = "events"
+            return try await events.response(request, context)
+        }
+        router.get("/openapi.json") { _, _ in Self.text(TESDescription.json, type: "application/json") }
+        router.get("/openapi.yaml") { _, _ in Self.text(TESDescription.yaml, type: "application/yaml") }
+    }
+
+    private func readiness() async -> Response {
+        var problems: [(name: String, reason: String)] = []
+        for probe in probes {
+            if let reason = await probe.problem() { problems.append((probe.name, reason)) }
+        }
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.key("status")
+        writer.string(problems.isEmpty ? "ok" : "unavailable")
+        for problem in problems {
+            writer.key(problem.name)
+            writer.string(problem.reason)
+        }
+        writer.endObject()
+        return Response.json(writer.bytes, status: problems.isEmpty ? .ok : .serviceUnavailable)
+    }
+
+    private static func text(_ text: String, type: String) -> Response {
+        Response(
+            status: .ok, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    }
+}
