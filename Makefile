@@ -8,6 +8,7 @@ SPEC := --document spec/tes/1.1.0/openapi.yaml \
 	--reference https://raw.githubusercontent.com/ga4gh-discovery/ga4gh-service-info/v1.0.0/service-info.yaml=spec/tes/1.1.0/service-info.yaml \
 	--overlay spec/overlay.yaml --persistence spec/persistence.yaml
 
+.NOTPARALLEL:
 .PHONY: help demo test check build build-debug setup setup-tests test-swift test-end-to-end lint bench format schema clean
 
 help: ## list the targets

@@ -113,7 +113,8 @@ let package = Package(
         .testTarget(
             name: "BackendTests",
             dependencies: [
-                "ContainerBackend", "Filer", "HTTPClient", "LocalSystem", "Orchestrator", "TES", "TaskCore", "TaskStore",
+                "ContainerBackend", "Filer", "HTTPClient", "LocalSystem", "Orchestrator", "TES", "TaskCore",
+                "TaskStore",
                 logging,
             ]),
         .testTarget(name: "ArchitectureTests"),

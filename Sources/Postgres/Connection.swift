@@ -1,7 +1,7 @@
 import CLibPQ
 import Glibc
 
-/// One libpq connection; used by the thread that owns it alone, and blocking.
+/// One libpq connection; used by the thread that owns it alone, which it holds up.
 ///
 /// A batch is sent in pipeline mode with one sync at its end, so that it is one transaction and one round trip.
 struct Connection: ~Copyable {
@@ -9,6 +9,7 @@ struct Connection: ~Copyable {
     private var prepared: Set<String> = []
     /// Whether named prepared statements work here; behind a transaction pooler they don't.
     private var usesNames: Bool
+    private var deadline = ContinuousClock.now
 
     /// How many statements are sent before their results are read: keeps both sides' buffers from filling up.
     private static let window = 200
@@ -18,6 +19,7 @@ struct Connection: ~Copyable {
         // Settings of the URL come last and so win over these.
         let settings = [
             ("connect_timeout", "5"), ("tcp_user_timeout", "10000"), ("keepalives_idle", "10"),
+            ("keepalives_interval", "5"), ("keepalives_count", "2"),
             ("target_session_attrs", "read-write"), ("application_name", "poiesis"), ("client_encoding", "UTF8"),
             ("dbname", url),
         ]
@@ -32,7 +34,9 @@ struct Connection: ~Copyable {
             }
         }
         guard let handle else { throw .unavailable("out of memory") }
-        guard PQstatus(handle) == CONNECTION_OK, PQenterPipelineMode(handle) == 1 else {
+        guard PQstatus(handle) == CONNECTION_OK, PQenterPipelineMode(handle) == 1,
+            PQsetnonblocking(handle, 1) == 0
+        else {
             let message = Self.message(handle)
             PQfinish(handle)
             throw .unavailable(message)
@@ -54,7 +58,12 @@ struct Connection: ~Copyable {
     }
 
     /// Runs a batch as one transaction; one result for each statement.
-    mutating func run(_ batch: [Statement]) throws(PostgresError) -> [PostgresResult] {
+    ///
+    /// - Parameter deadline: without an answer until then the connection is given up.
+    mutating func run(
+        _ batch: [Statement], until deadline: ContinuousClock.Instant
+    ) throws(PostgresError) -> [PostgresResult] {
+        self.deadline = deadline
         do {
             return try attempt(batch)
         } catch .refused(let message) where message.isPreparedStatementTrouble && usesNames {
@@ -75,7 +84,7 @@ struct Connection: ~Copyable {
             var preparing: [String?] = []
             for statement in batch[start..<end] { preparing.append(try send(statement, &pending)) }
             if end < batch.count { _ = PQsendFlushRequest(handle) } else { _ = PQpipelineSync(handle) }
-            guard PQflush(handle) >= 0 else { throw .connectionLost(Self.message(handle)) }
+            try flush()
             for name in preparing {
                 // What was refused is thrown at the end: the rest of the pipeline's results have to be read first.
                 do throws(PostgresError) {
@@ -126,19 +135,54 @@ struct Connection: ~Copyable {
 
     /// The result of one queued command; nil where an earlier failure made the server skip it.
     private func read() throws(PostgresError) -> PostgresResult? {
-        guard let result = PQgetResult(handle) else {
+        guard let result = try next() else {
             throw .connectionLost(Self.message(handle))
         }
         defer { PQclear(result) }
         let status = PQresultStatus(result)
         // Each command's results end with a null.
-        while let extra = PQgetResult(handle) { PQclear(extra) }
+        while let extra = try next() { PQclear(extra) }
         switch status {
         case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY: return decode(result)
         case PGRES_PIPELINE_ABORTED: return nil
         default:
             guard PQstatus(handle) == CONNECTION_OK else { throw .connectionLost(Self.message(handle)) }
             throw .refused(serverMessage(result))
+        }
+    }
+
+    // MARK: Waiting
+
+    /// The next result; nil at the end of one command's.
+    private func next() throws(PostgresError) -> OpaquePointer? {
+        while PQisBusy(handle) == 1 {
+            // What is still to be sent may be what the server waits for.
+            try wait(sends: PQflush(handle) == 1)
+        }
+        return PQgetResult(handle)
+    }
+
+    /// Sends everything that is queued, and takes in what comes meanwhile, so that neither side's buffers stay full.
+    private func flush() throws(PostgresError) {
+        while true {
+            switch PQflush(handle) {
+            case 0: return
+            case 1: try wait(sends: true)
+            default: throw .connectionLost(Self.message(handle))
+            }
+        }
+    }
+
+    /// Waits until the socket can be read, or written where something is to be sent.
+    private func wait(sends: Bool) throws(PostgresError) {
+        let left = ContinuousClock.now.duration(to: deadline) / .milliseconds(1)
+        guard left > 0 else { throw .connectionLost("the database gave no answer in time") }
+        var socket = pollfd(fd: PQsocket(handle), events: Int16(POLLIN | (sends ? POLLOUT : 0)), revents: 0)
+        guard poll(&socket, 1, Int32(min(left + 1, 60000))) >= 0 || errno == EINTR else {
+            throw .connectionLost("poll failed: \(errno)")
+        }
+        if socket.revents & Int16(POLLIN | POLLHUP | POLLERR) != 0, PQconsumeInput(handle) == 0 {
+            throw .connectionLost(Self.message(handle))
         }
     }
 
@@ -151,7 +195,7 @@ struct Connection: ~Copyable {
     }
 
     private func readSync() throws(PostgresError) {
-        guard let result = PQgetResult(handle) else { throw .connectionLost(Self.message(handle)) }
+        guard let result = try next() else { throw .connectionLost(Self.message(handle)) }
         defer { PQclear(result) }
         guard PQresultStatus(result) == PGRES_PIPELINE_SYNC else {
             throw .connectionLost("the connection lost its place in the pipeline: \(Self.message(handle))")

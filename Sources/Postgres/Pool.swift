@@ -9,6 +9,7 @@ import Synchronization
 package final class PostgresPool: Sendable {
     private struct Job {
         var batch: [Statement]
+        var deadline: ContinuousClock.Instant
         var continuation: CheckedContinuation<Result<[PostgresResult], PostgresError>, Never>
     }
 
@@ -36,13 +37,20 @@ package final class PostgresPool: Sendable {
         state.withLock { $0.runningThreads = connections }
     }
 
+    /// Without an answer for so long a batch is given up.
+    package static let timeout = Duration.seconds(30)
+
     /// Runs a batch as one transaction in one round trip; one result for each statement.
-    package func run(_ batch: [Statement]) async throws(PostgresError) -> [PostgresResult] {
+    ///
+    /// - Parameter timeout: from now to the answer, with the time that it takes until a connection is free.
+    package func run(
+        _ batch: [Statement], timeout: Duration = PostgresPool.timeout
+    ) async throws(PostgresError) -> [PostgresResult] {
         if batch.isEmpty { return [] }
         let result = await withCheckedContinuation { continuation in
             let accepted = state.withLock { state in
                 if state.isClosed { return false }
-                state.jobs.append(Job(batch: batch, continuation: continuation))
+                state.jobs.append(Job(batch: batch, deadline: .now + timeout, continuation: continuation))
                 return true
             }
             if accepted { available.signal() } else { continuation.resume(returning: .failure(.closed)) }
@@ -79,7 +87,7 @@ package final class PostgresPool: Sendable {
     private func work() {
         var connection: Connection?
         while let job = take() {
-            let result = run(job.batch, &connection)
+            let result = run(job, &connection)
             state.withLock { $0.busyThreads -= 1 }
             job.continuation.resume(returning: result)
         }
@@ -110,7 +118,9 @@ package final class PostgresPool: Sendable {
         }
     }
 
-    private func run(_ batch: [Statement], _ connection: inout Connection?) -> Result<[PostgresResult], PostgresError> {
+    private func run(_ job: Job, _ connection: inout Connection?) -> Result<[PostgresResult], PostgresError> {
+        // Nobody waits for it any more.
+        if job.deadline <= .now { return .failure(.unavailable("no connection was free in time")) }
         // An idle connection may have been closed by the server meanwhile: that shows only when it is used. A batch that
         // could not even be sent is safe to send again on a new connection, but from here the two cannot be told apart.
         do throws(PostgresError) {
@@ -122,7 +132,7 @@ package final class PostgresPool: Sendable {
             }
             let result: Result<[PostgresResult], PostgresError>
             do throws(PostgresError) {
-                result = .success(try current.run(batch))
+                result = .success(try current.run(job.batch, until: job.deadline))
             } catch {
                 result = .failure(error)
             }

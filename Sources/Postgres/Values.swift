@@ -79,7 +79,7 @@ package struct RowReader: Sendable {
 
     private mutating func value<Value>(_ read: (String) -> Value?, _ type: String) throws(PostgresError) -> Value? {
         guard let text = try next() else { return nil }
-        guard let value = read(text) else { throw .decoding("column \(index) is no \(type): \(text.prefix(40))") }
+        guard let value = read(text) else { throw .decoding("column \(index) is no \(type)") }
         return value
     }
 

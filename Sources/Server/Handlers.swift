@@ -61,7 +61,8 @@ package struct Handlers: TESHandlers {
     package func createTask(
         _ input: CreateTask.Input, context: CallContext
     ) async throws -> Answer<TESCreateTaskResponse> {
-        var (task, warnings) = try accept(input.body, context.body.problems)
+        var (task, warnings) = try TaskValidation.accept(
+            input.body, read: context.body.problems, rules: configuration.rules)
         let id = store.newID()
         task.id = nil
         task.state = nil
@@ -83,18 +84,6 @@ package struct Handlers: TESHandlers {
         // Of the value, not of its bytes: white space and the order of members do not matter.
         let digest = SHA256.hash(data: JSONWriter.encode(task))
         return IdempotencyKey(key: key, digest: digest.map { String($0, radix: 16) }.joined(separator: "."))
-    }
-
-    /// Values of the wrong type and broken rules together; of several problems at one place the first is told.
-    private func accept(_ task: TESTask, _ earlier: [RequestProblem]) throws(InvalidRequest) -> (TESTask, [String]) {
-        do throws(InvalidRequest) {
-            let accepted = try TaskValidation.accept(task, rules: configuration.rules)
-            if earlier.isEmpty { return (accepted.task, accepted.warnings) }
-            throw InvalidRequest([])
-        } catch {
-            var seen: Set<String> = []
-            throw InvalidRequest((earlier + error.problems).filter { seen.insert($0.pointer).inserted })
-        }
     }
 
     package func getTask(_ input: GetTask.Input, context: CallContext) async throws -> Answer<TESTask> {

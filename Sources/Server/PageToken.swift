@@ -24,13 +24,13 @@ struct PageToken {
         let text = token.replacing("-", with: "+").replacing("_", with: "/") + padding
         guard let bytes = Data(base64Encoded: text).map(Array.init), bytes.count == 52 else { return nil }
         let id = Array(bytes.prefix(36))
-        guard encode(id, matches: Array(bytes.suffix(16))) else { return nil }
-        return TaskID(String(decoding: id, as: UTF8.self))
-    }
-
-    private func encode(_ id: [UInt8], matches given: [UInt8]) -> Bool {
         // In constant time.
-        zip(signature(id), given).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
+        let difference = zip(signature(id), bytes.suffix(16)).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) }
+        // Base64 has several texts for the same bytes: only ours is taken.
+        guard difference == 0, let last = TaskID(String(decoding: id, as: UTF8.self)), encode(last) == token else {
+            return nil
+        }
+        return last
     }
 
     private func signature(_ id: [UInt8]) -> [UInt8] {

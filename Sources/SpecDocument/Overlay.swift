@@ -67,7 +67,8 @@ package struct Overlay: Sendable {
             throw Diagnostic(
                 target.location, "the target \"\(path)\" is no JSONPath that is understood here",
                 hint:
-                    "write names after $, as in $.components.schemas.tesTask, $.paths['/tasks'].get or $..[?@.name == 'view']")
+                    "write names after $, as in $.components.schemas.tesTask, $.paths['/tasks'].get or $..[?@.name == 'view']"
+            )
         }
         return Action(
             target: parsed, text: path, location: target.location, update: item["update"], removes: removes)

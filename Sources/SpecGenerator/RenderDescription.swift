@@ -147,7 +147,8 @@ struct DescriptionRenderer {
             return entries.map { entry in
                 let key = space + plain(entry.key.text ?? "") + ":"
                 let text = yaml(entry.value, indent: indent + 2)
-                return isNested(entry.value) ? "\(key)\n\(text)" : "\(key) \(text.isEmpty ? empty(entry.value) : text)\n"
+                return isNested(entry.value)
+                    ? "\(key)\n\(text)" : "\(key) \(text.isEmpty ? empty(entry.value) : text)\n"
             }.joined()
         }
     }
@@ -185,7 +186,8 @@ struct DescriptionRenderer {
             case "\\": result += "\\\\"
             case "\n": result += "\\n"
             case "\t": result += "\\t"
-            case _ where scalar.value < 32: result += "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
+            case _ where scalar.value < 32:
+                result += "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
             default: result.unicodeScalars.append(scalar)
             }
         }

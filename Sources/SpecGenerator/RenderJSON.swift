@@ -62,7 +62,21 @@ struct JSONRenderer {
         case .enumeration(let name): "reader.enumeration(\(name).self)"
         case .map: "reader.map()"
         case .array(let element):
-            "reader.array({ (reader: inout JSONReader) throws(JSONSyntaxError) in try \(read(element)) })"
+            "reader.array(or: \(placeholder(element)), { (reader: inout JSONReader) throws(JSONSyntaxError) in try \(read(element)) })"
+        }
+    }
+
+    /// Stands for an element that could not be read.
+    private func placeholder(_ type: TypeReference) -> String {
+        switch type {
+        case .string: "\"\""
+        case .int32, .int64, .int64Text, .double: "0"
+        case .boolean: "false"
+        case .timestamp: "Timestamp(microseconds: 0)"
+        case .structure(let name): "\(name)()"
+        case .enumeration(let name): "\(name)(rawValue: \"\")"
+        case .map: "[:]"
+        case .array: "[]"
         }
     }
 

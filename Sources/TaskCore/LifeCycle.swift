@@ -15,6 +15,9 @@ extension TESState {
 ///     QUEUED → INITIALIZING → RUNNING → COMPLETE | EXECUTOR_ERROR
 ///     any non-terminal → SYSTEM_ERROR;  any non-terminal → CANCELING → CANCELED;  INITIALIZING, RUNNING → QUEUED
 package struct LifeCycle: Hashable, Sendable {
+    /// A task whose attempts were lost so often is not tried again.
+    package static let mostAttempts = 3
+
     package private(set) var state: TESState
 
     package init(_ state: TESState = .queued) { self.state = state }

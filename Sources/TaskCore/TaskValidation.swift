@@ -21,15 +21,17 @@ package struct TaskValidation {
     private init(_ rules: TaskRules) { self.rules = rules }
 
     /// A client's task as it is to be stored, and what its author should read; throws every problem at once.
+    ///
+    /// - Parameter read: what the document's reader found already.
     package static func accept(
-        _ task: TESTask, rules: TaskRules
+        _ task: TESTask, read: [RequestProblem] = [], rules: TaskRules
     ) throws(InvalidRequest) -> (task: TESTask, warnings: [String]) {
         var validation = TaskValidation(rules)
         task.validate(&validation.problems, at: "")
         validation.check(task)
         var task = task
         validation.dropBackendParameters(&task)
-        guard validation.problems.isEmpty else { throw InvalidRequest(validation.problems) }
+        guard read.isEmpty, validation.problems.isEmpty else { throw .joining(read, validation.problems) }
         return (task, validation.warnings)
     }
 

@@ -126,7 +126,8 @@ package final class InMemoryTaskStore: TaskStore {
                 guard let held = entry.attempts.last, held.log.endTime == nil, !entry.lifeCycle.state.isTerminal,
                     let beat = state.heartbeats[held.worker.id], beat.microseconds < limit
                 else { continue }
-                _ = state.entries[id]?.lifeCycle.record(.queued)
+                let isLast = entry.attempts.count >= LifeCycle.mostAttempts
+                _ = state.entries[id]?.lifeCycle.record(isLast ? .systemError : .queued)
                 state.entries[id]?.waitsSince = time
                 let last = entry.attempts.count - 1
                 state.entries[id]?.attempts[last].log.endTime = time

@@ -229,7 +229,11 @@ package final class PostgresTaskStore: TaskStore {
     package func takeBackLost(lease: Duration) async throws(TaskStoreError) -> Int {
         let seconds = PostgresValue.text("\(lease.components.seconds) seconds")
         guard
-            var row = try await read([Statement("SELECT poiesis.take_back_v1($1::interval)", [seconds])])[0].rows.first
+            var row = try await read([
+                Statement(
+                    "SELECT poiesis.take_back_v1($1::interval, $2)",
+                    [seconds, .integer(Int64(LifeCycle.mostAttempts))])
+            ])[0].rows.first
         else { return 0 }
         return Int(try decoded { () throws(PostgresError) in try row.int64() } ?? 0)
     }
@@ -246,6 +250,8 @@ package final class PostgresTaskStore: TaskStore {
                 .text(worker.description), .text(backend), .text(token), .map(metadata), .integer(Int64(free.cpuCores)),
                 .integer(free.memory), .integer(Int64(total.cpuCores)), .integer(total.memory),
             ])
+        // What was refused to a client must not run.
+        if state.withLock({ !$0.doubtful.isEmpty }) { try await cancelDoubtful() }
         // Not repeated here: a claim whose answer got lost shows up among the open attempts.
         let results: [PostgresResult]
         do throws(PostgresError) { results = try await pool.run([statement]) } catch { throw storeError(error) }
@@ -280,8 +286,11 @@ package final class PostgresTaskStore: TaskStore {
     ) async throws(TaskStoreError) -> [Attempt] {
         let page = found.map { (id: $0.key.taskID, state: $0.state) }
         let tasks = try await tasks(page[...], view: .full)
-        return zip(found, tasks).map { found, task in
-            Attempt(key: found.key, principal: found.principal, task: task, state: found.state)
+        let byID = Dictionary(tasks.map { ($0.id, $0) }) { first, _ in first }
+        return found.compactMap { found in
+            byID[found.key.taskID.description].map {
+                Attempt(key: found.key, principal: found.principal, task: $0, state: found.state)
+            }
         }
     }
 

@@ -4,9 +4,10 @@
 /// Swift; the contract suite compares every pair of states.
 enum StateFunctions {
     /// In the order of creation.
-    static let statements = [
-        nextState, writeState, claimAttempt, record, cancel, takeBack, countStates,
-    ] + revoke
+    static let statements =
+        [
+            nextState, writeState, claimAttempt, record, cancel, takeBack, countStates,
+        ] + revoke
 
     private static let terminal = "('COMPLETE', 'EXECUTOR_ERROR', 'SYSTEM_ERROR', 'CANCELED', 'PREEMPTED')"
 
@@ -141,9 +142,10 @@ enum StateFunctions {
         $$
         """
 
-    /// Gives back to the queue what workers held that have not been heard of for a lease; the number of tasks.
+    /// Gives back to the queue what workers held that have not been heard of for a lease, or ends it where that happened
+    /// too often; the number of tasks.
     private static let takeBack = """
-        CREATE OR REPLACE FUNCTION poiesis.take_back_v1(p_lease interval) RETURNS integer
+        CREATE OR REPLACE FUNCTION poiesis.take_back_v1(p_lease interval, p_most integer) RETURNS integer
         LANGUAGE plpgsql SECURITY DEFINER SET search_path = poiesis, pg_temp AS $$
         DECLARE
             lost record;
@@ -158,7 +160,7 @@ enum StateFunctions {
                 WHERE s.state IN ('INITIALIZING', 'RUNNING', 'CANCELING') AND w.heartbeat_at < clock_timestamp() - p_lease
                 ORDER BY s.task_id LIMIT 1000 FOR UPDATE OF s SKIP LOCKED
             LOOP
-                following := next_state_v1(lost.state, 'QUEUED');
+                following := next_state_v1(lost.state, CASE WHEN lost.attempt >= p_most THEN 'SYSTEM_ERROR' ELSE 'QUEUED' END);
                 UPDATE task_logs SET end_time = clock_timestamp(), cause = 'host-lost',
                     system_logs = coalesce(system_logs, '{}') || format(
                         'the attempt was lost: its worker on %s was not heard of for %s', lost.host, p_lease)
@@ -200,6 +202,7 @@ enum StateFunctions {
     private static let revoke = [
         "next_state_v1(text, text)", "write_state_v1(uuid, text, integer)",
         "claim_attempt_v1(uuid, text, text, jsonb, integer, bigint, integer, bigint)",
-        "record_v1(uuid, integer, text, jsonb)", "cancel_v1(uuid, text)", "take_back_v1(interval)", "count_states_v1()",
+        "record_v1(uuid, integer, text, jsonb)", "cancel_v1(uuid, text)", "take_back_v1(interval, integer)",
+        "count_states_v1()",
     ].map { "REVOKE EXECUTE ON FUNCTION poiesis.\($0) FROM PUBLIC" }
 }

@@ -28,7 +28,8 @@ struct LineLogHandler: LogHandler {
             let fields = all.sorted { $0.key < $1.key }.map { " \($0.key)=\(printable($0.value))" }.joined()
             line = "\(time) \(event.level) \(printable("\(event.message)"))\(fields)"
         }
-        FileHandle.standardError.write(Data((line + "\n").utf8))
+        // A line that cannot be written, as on a full disk, is lost; the work goes on.
+        try? FileHandle.standardError.write(contentsOf: Data((line + "\n").utf8))
     }
 }
 

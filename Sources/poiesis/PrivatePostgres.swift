@@ -1,47 +1,70 @@
 import Foundation
 import LocalSystem
+import Synchronization
 
 /// A PostgreSQL server of this program's own: durable, in the data folder, reachable through a socket alone, ended with the program.
-final class PrivatePostgres {
-    private let process: BoundProcess
+final class PrivatePostgres: Sendable {
+    private typealias User = (id: UInt32, group: UInt32)
+
     /// A libpq connection string.
     let url: String
+    /// What the server logs.
+    let log: String
+    private let cluster: String
+    private let programs: String
+    private let user: User?
     private let socketFolder: String
+    private let process = Mutex<BoundProcess?>(nil)
 
     /// Makes the cluster if there is none, and starts it.
     init(in folder: Folder) throws {
-        let cluster = folder.path + "/postgres"
-        let programs = try Self.programs(for: cluster)
-        let user = try Self.user()
-        let isNew = !FileManager.default.fileExists(atPath: cluster + "/PG_VERSION")
-        try folder.makeFolders("postgres", mode: 0o700)
-        if let user { try setOwner(cluster, user: user.id, group: user.group) }
+        cluster = folder.path + "/postgres"
+        log = folder.path + "/postgres.log"
+        programs = try Self.programs(for: cluster)
+        user = try Self.user()
         if user != nil { try Self.checkPath(to: folder.path) }
-        let log = folder.path + "/postgres.log"
-        if isNew {
-            try Self.run(
-                programs + "/initdb",
-                ["-D", cluster, "-U", "poiesis", "-E", "UTF8", "--no-locale", "--auth=trust", "--no-instructions"],
-                user, log)
+        if !FileManager.default.fileExists(atPath: cluster) {
+            try Self.makeCluster(in: folder, programs, user, log)
         }
+        socketFolder = try Self.makeSocketFolder(in: folder, user)
+        url = "host=\(socketFolder) user=poiesis dbname=postgres"
+        try start()
+    }
+
+    /// Starts the server on the cluster; returns before it is ready.
+    func start() throws {
         try Self.waitForOldServer(cluster)
-        socketFolder = try Self.makeSocketFolder(user)
-        process = try BoundProcess(
+        let started = try BoundProcess(
             programs + "/postgres",
             [
                 "-D", cluster, "-k", socketFolder, "-c", "listen_addresses=", "-c", "unix_socket_permissions=0700",
                 "-c", "max_connections=40",
-            ], user: user.map { ($0.id, $0.group) }, folder: "/", log: log)
-        url = "host=\(socketFolder) user=poiesis dbname=postgres"
+            ], user: user, folder: "/", log: log)
+        process.withLock { $0 = started }
     }
 
     /// Ends the server in order; nothing committed is lost in any case.
     func stop() {
-        process.stop()
+        process.withLock { $0 }?.stop()
         try? FileManager.default.removeItem(atPath: socketFolder)
     }
 
-    var isRunning: Bool { process.isRunning }
+    var isRunning: Bool { process.withLock { $0 }?.isRunning ?? false }
+
+    /// A cluster that initdb did not finish never gets the cluster's name.
+    private static func makeCluster(in folder: Folder, _ programs: String, _ user: User?, _ log: String) throws {
+        let part = "postgres.new"
+        try? folder.remove(part)
+        try folder.makeFolders(part, mode: 0o700)
+        if let user { try setOwner(folder.path + "/" + part, user: user.id, group: user.group) }
+        try run(
+            programs + "/initdb",
+            [
+                "-D", folder.path + "/" + part, "-U", "poiesis", "-E", "UTF8", "--no-locale", "--auth=trust",
+                "--no-instructions",
+            ], user, log)
+        try folder.rename(part, "postgres")
+    }
 
     /// The folder of the PostgreSQL programs: of the cluster's own version where there is a cluster.
     private static func programs(for cluster: String) throws -> String {
@@ -68,7 +91,7 @@ final class PrivatePostgres {
     }
 
     /// PostgreSQL refuses to run as root.
-    private static func user() throws -> (id: UInt32, group: UInt32)? {
+    private static func user() throws -> User? {
         guard Machine.isRoot else { return nil }
         guard let user = Machine.user("postgres") else {
             throw StartError(
@@ -91,16 +114,22 @@ final class PrivatePostgres {
         }
     }
 
-    /// A path of a socket has room for 107 bytes only.
-    private static func makeSocketFolder(_ user: (id: UInt32, group: UInt32)?) throws -> String {
+    /// A path of a socket has room for 107 bytes only. What a killed server left is removed.
+    private static func makeSocketFolder(in folder: Folder, _ user: User?) throws -> String {
+        if let old = try folder.read("postgres.socket", limit: 64).map({ String(decoding: $0, as: UTF8.self) }),
+            old.hasPrefix("/tmp/poiesis-"), !old.dropFirst(5).contains("/")
+        {
+            try? FileManager.default.removeItem(atPath: old)
+        }
         let path = "/tmp/poiesis-\(UInt32.random(in: 0 ... .max))"
         _ = try Folder.make(path, mode: 0o700)
         if let user { try setOwner(path, user: user.id, group: user.group) }
+        try folder.write("postgres.socket", Array(path.utf8))
         return path
     }
 
     private static func run(
-        _ program: String, _ arguments: [String], _ user: (id: UInt32, group: UInt32)?, _ log: String
+        _ program: String, _ arguments: [String], _ user: User?, _ log: String
     ) throws {
         let process = try BoundProcess(program, arguments, user: user, folder: "/", log: log)
         let status = process.wait()

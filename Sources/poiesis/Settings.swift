@@ -91,6 +91,13 @@ struct Settings {
         }
     }
 
+    /// The same with another default for one key.
+    func with(default value: String, for key: String) -> Settings {
+        var settings = self
+        if text(key) == nil { settings.flags[key] = [value] }
+        return settings
+    }
+
     func list(_ key: String) -> [String] {
         if let values = flags[key] { return values }
         let variable = "POIESIS_" + key.uppercased().replacing(".", with: "_")

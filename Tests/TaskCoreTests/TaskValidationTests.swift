@@ -18,11 +18,8 @@ struct TaskValidationTests {
         }
         guard let task = read else { return .failure(InvalidRequest(reader.problems)) }
         do throws(InvalidRequest) {
-            let accepted = try TaskValidation.accept(task, rules: rules)
-            return reader.problems.isEmpty ? .success(accepted) : .failure(InvalidRequest(reader.problems))
-        } catch {
-            return .failure(InvalidRequest(reader.problems + error.problems))
-        }
+            return .success(try TaskValidation.accept(task, read: reader.problems, rules: rules))
+        } catch { return .failure(error) }
     }
 
     private func pointers(_ json: String, rules: TaskRules = Self.rules) -> Set<String> {
@@ -98,7 +95,13 @@ struct TaskValidationTests {
         (output(#""url": "s3://b/", "path": "/out/*", "path_prefix": "/other""#), ["/outputs/0/path_prefix"]),
         (output(#""url": "s3://b/", "path": "/out/*", "path_prefix": "out""#), ["/outputs/0/path_prefix"]),
         // Arrays, numbers, maps
-        (#"{"executors": [null]}"#, ["/executors/0", "/executors"]),
+        (#"{"executors": [null]}"#, ["/executors/0"]),
+        (
+            #"{"executors": [null, {"image": "", "command": ["x", 1]}]}"#,
+            [
+                "/executors/0", "/executors/1/image", "/executors/1/command/1",
+            ]
+        ),
         (task("", executor: #""image": "i", "command": ["a", null]"#), ["/executors/0/command/1"]),
         (task(#""inputs": [null]"#), ["/inputs/0"]),
         (task(#""volumes": ["/a", null]"#), ["/volumes/1"]),

@@ -84,12 +84,19 @@ private struct Pooler {
         process = try BoundProcess(
             Self.program, [folder + "/settings"], user: PostgresCluster.user, folder: "/", log: folder + "/log")
         let deadline = Machine.clock() + 20_000_000
-        while access(folder + "/.s.PGSQL.5432", F_OK) != 0 {
+        while !Self.listens(at: folder + "/.s.PGSQL.5432") {
             guard process.isRunning, Machine.clock() < deadline else {
                 throw PostgresCluster.Failure(description: "pgbouncer did not start: see \(folder)/log")
             }
             usleep(5000)
         }
+    }
+
+    /// The file is there before anybody listens.
+    private static func listens(at path: String) -> Bool {
+        let client = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(client) }
+        return unixAddress(path) { connect(client, $0, $1) } == 0
     }
 
     func stop() {

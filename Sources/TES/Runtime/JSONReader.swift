@@ -156,7 +156,9 @@ package struct JSONReader {
         }
     }
 
+    /// - Parameter placeholder: stands for an element that could not be read, so that those after it keep their places.
     package mutating func array<Element>(
+        or placeholder: @autoclosure () -> Element,
         _ element: (inout JSONReader) throws(JSONSyntaxError) -> Element?
     ) throws(JSONSyntaxError) -> [Element]? {
         guard try isNext(91, "an array") else { return nil }
@@ -175,8 +177,9 @@ package struct JSONReader {
             if peek == 110 {
                 try word("null")
                 note("must not be null")
-            } else if let value = try element(&self) {
-                elements.append(value)
+                elements.append(placeholder())
+            } else {
+                elements.append(try element(&self) ?? placeholder())
             }
             pointer.removeLast()
             position += 1
@@ -220,7 +223,14 @@ package struct JSONReader {
 
     // MARK: Problems
 
+    private static let mostProblems = 100
+
     private mutating func note(_ message: String) {
+        guard problems.count <= Self.mostProblems else { return }
+        if problems.count == Self.mostProblems {
+            problems.append(RequestProblem("", "and more: these are the first \(Self.mostProblems) problems"))
+            return
+        }
         problems.append(RequestProblem(pointer.map { "/" + pointerSegment($0) }.joined(), message))
     }
 

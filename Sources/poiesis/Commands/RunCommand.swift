@@ -24,14 +24,7 @@ struct RunCommand: AsyncParsableCommand {
 
     @Argument(help: "The task's JSON document, or - for standard input.")
     var file: String
-    @Option(help: "Folder for the task's workspace. Default: a folder of its own in the temporary folder.")
-    var data: String?
-    @Option(help: "Socket of the container engine.")
-    var engine: String?
-    @Option(help: "Configuration file (YAML).")
-    var config: String?
-    @Option(help: "Log level; warning if not given.")
-    var logLevel: String?
+    @OptionGroup var machine: MachineOptions
 
     func run() async throws {
         let code: Int32
@@ -39,6 +32,9 @@ struct RunCommand: AsyncParsableCommand {
             code = try await runTask()
         } catch let error as InvalidRequest {
             for problem in error.problems { Terminal.error("\(file): \(problem)") }
+            code = 65
+        } catch let error as StartError where error.isUsage {
+            Terminal.error("\(error)")
             code = 64
         } catch {
             Terminal.error("\(error)")
@@ -49,16 +45,14 @@ struct RunCommand: AsyncParsableCommand {
 
     private func runTask() async throws -> Int32 {
         let scratch =
-            data ?? FileManager.default.temporaryDirectory.path() + "poiesis-run-\(UUID().uuidString.lowercased())"
-        let settings = try Settings(
-            flags: [
-                "data": [scratch], "engine": [engine].compactMap { $0 }, "log.level": [logLevel ?? "warning"],
-            ], environment: ProcessInfo.processInfo.environment, configuration: config)
-        let task = try readTask()
+            machine.data ?? FileManager.default.temporaryDirectory.path()
+            + "poiesis-run-\(UUID().uuidString.lowercased())"
+        let settings = try machine.settings(["data": [scratch]]).with(default: "warning", for: "log.level")
+        let (task, problems) = try readTask()
         let roots = [FileRoot(path: "/", isWritable: true)]
         let composition = try Composition(settings: settings, logger: try settings.makeLogger(), roots: roots)
-        defer { if data == nil { try? FileManager.default.removeItem(atPath: scratch) } }
-        let accepted = try TaskValidation.accept(task, rules: composition.rules)
+        defer { if machine.data == nil { try? FileManager.default.removeItem(atPath: scratch) } }
+        let accepted = try TaskValidation.accept(task, read: problems, rules: composition.rules)
         let store = InMemoryTaskStore(metadata: composition.metadata, clock: Composition.clock)
         let worker = try composition.data.worker()
         let backend = try await composition.backend(store: store, worker: worker)
@@ -94,11 +88,11 @@ struct RunCommand: AsyncParsableCommand {
         return TaskEnd.exitCode(end)
     }
 
-    private func readTask() throws -> TESTask {
+    /// The document, and what in it could not be read.
+    private func readTask() throws -> (TESTask, [RequestProblem]) {
         var reader = JSONReader(try readInput(file), purpose: .request)
         do throws(JSONSyntaxError) {
-            let task = try reader.document(TESTask.self)
-            if let task, reader.problems.isEmpty { return task }
+            if let task = try reader.document(TESTask.self) { return (task, reader.problems) }
         } catch { throw InvalidRequest([RequestProblem("", error.description)]) }
         throw InvalidRequest(reader.problems)
     }
@@ -125,6 +119,6 @@ struct RunCommand: AsyncParsableCommand {
 /// A file's bytes, or standard input's for `-`.
 func readInput(_ file: String) throws -> [UInt8] {
     if file == "-" { return Array(FileHandle.standardInput.readDataToEndOfFile()) }
-    guard let data = FileManager.default.contents(atPath: file) else { throw StartError("cannot read \(file)") }
+    guard let data = FileManager.default.contents(atPath: file) else { throw StartError(usage: "cannot read \(file)") }
     return Array(data)
 }

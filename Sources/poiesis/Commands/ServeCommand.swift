@@ -29,22 +29,13 @@ struct ServeCommand: AsyncParsableCommand {
 
     @Option(help: "Address and port; port 0 takes a free one. Default: 127.0.0.1:8000.")
     var listen: String?
-    @Option(help: "Data folder. Default: $XDG_DATA_HOME/poiesis, as root /var/lib/poiesis.")
-    var data: String?
     @Option(help: "URL of a PostgreSQL database.")
     var database: String?
-    @Option(help: "Socket of the container engine, unix:///var/run/docker.sock.")
-    var engine: String?
     @Option(help: "Folder that file URLs may reach, DIR:ro or DIR:rw; can be repeated.")
     var allowFiles: [String] = []
-    @Option(help: "Configuration file (YAML).")
-    var config: String?
     @Option(help: "none: anybody who reaches the address may run tasks.")
     var auth: String?
-    @Option(help: "trace, debug, info, notice, warning, error or critical.")
-    var logLevel: String?
-    @Option(help: "text or json.")
-    var logFormat: String?
+    @OptionGroup var machine: MachineOptions
 
     func run() async throws {
         do {
@@ -63,23 +54,19 @@ struct ServeCommand: AsyncParsableCommand {
     private static func sentence(_ error: any Error) -> String {
         switch error {
         case let error as SchemaVersionError: error.description
+        case PostgresError.refused(let message) where message.sqlState == "42501":
+            "the database's user lacks a right: \(message.primary). Let it own the schema poiesis, or create schemas in the database"
         case let error as PostgresError: "\(error): start it, or correct --database"
         default: "\(error)"
         }
     }
 
-    private func settings() throws -> Settings {
-        try Settings(
-            flags: [
-                "listen": [listen].compactMap { $0 }, "data": [data].compactMap { $0 },
-                "database": [database].compactMap { $0 }, "engine": [engine].compactMap { $0 },
-                "allow_files": allowFiles, "auth": [auth].compactMap { $0 }, "log.level": [logLevel].compactMap { $0 },
-                "log.format": [logFormat].compactMap { $0 },
-            ], environment: ProcessInfo.processInfo.environment, configuration: config)
-    }
-
     private func serve() async throws {
-        let settings = try settings()
+        // A log whose reader has gone must not end the server.
+        signal(SIGPIPE, SIG_IGN)
+        let settings = try machine.settings([
+            "listen": [listen], "database": [database], "allow_files": allowFiles, "auth": [auth],
+        ])
         let logger = try settings.makeLogger()
         let address = try ListenAddress(settings.text("listen") ?? "127.0.0.1:8000")
         let isOpen = try settings.choice("auth", ["none"]) == "none"
@@ -117,12 +104,16 @@ struct ServeCommand: AsyncParsableCommand {
             Terminal.print("listening on http://\(address.urlHost):\(port)")
         }
         let services: [any Service] = [
-            application, ticker, Worker(id: worker, store: store, backend: backend, wakeUp: wakeUp, logger: logger),
+            application, ticker, database,
+            Worker(id: worker, store: store, backend: backend, wakeUp: wakeUp, logger: logger),
             Maintenance(store: store, isOpen: isOpen, logger: logger),
         ]
-        let group = ServiceGroup(
-            services: services, gracefulShutdownSignals: [.sigterm, .sigint],
+        var configuration = ServiceGroupConfiguration(
+            services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
             logger: Logger(label: "quiet") { _ in SwiftLogNoOpLogHandler() })
+        // A client that reads nothing any more must not hold up the end.
+        configuration.maximumGracefulShutdownDuration = .seconds(20)
+        let group = ServiceGroup(configuration: configuration)
         do {
             try await group.run()
         } catch {
@@ -159,7 +150,8 @@ extension Settings {
         if origins == ["any"] || origins == ["*"] { return .any }
         for origin in origins {
             guard let scheme = origin.firstRange(of: "://"), !origin[scheme.upperBound...].contains("/") else {
-                throw StartError(usage: "server.cors takes any, or origins such as https://portal.example, not \(origin)")
+                throw StartError(
+                    usage: "server.cors takes any, or origins such as https://portal.example, not \(origin)")
             }
         }
         return .origins(Set(origins))
@@ -183,33 +175,6 @@ struct ListenAddress {
 
     var isLoopback: Bool { host == "localhost" || host == "::1" || host.hasPrefix("127.") }
     var urlHost: String { host.contains(":") ? "[\(host)]" : host }
-}
-
-/// The given database, or the private one, which ends with the program.
-final class Database {
-    let pool: PostgresPool
-    private let privateServer: PrivatePostgres?
-
-    init(settings: Settings, data: DataFolder, logger: Logger) async throws {
-        if let url = settings.text("database") {
-            privateServer = nil
-            pool = PostgresPool(url: url, connections: 8)
-            _ = try await pool.run("SELECT 1")
-            return
-        }
-        let server = try PrivatePostgres(in: data.folder)
-        privateServer = server
-        pool = PostgresPool(url: server.url, connections: 8)
-        // Recovery after a crash takes its time.
-        for _ in 0..<1200 where server.isRunning {
-            if (try? await pool.run("SELECT 1")) != nil { return }
-            try await Task.sleep(for: .milliseconds(50))
-        }
-        server.stop()
-        throw StartError("the private database does not start: see \(data.folder.path)/postgres.log")
-    }
-
-    func stop() { privateServer?.stop() }
 }
 
 /// What has to be done each minute.

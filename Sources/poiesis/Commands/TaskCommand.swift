@@ -125,8 +125,7 @@ struct TaskGetCommand: AsyncParsableCommand {
         guard chosen.position >= 0 else { throw ValidationError("--view must be \(TESView.choices), not \(view)") }
         try await server.withTransport { transport in
             let task = try await TESClient(transport: transport).getTask(.init(id: id, view: chosen))
-            Terminal.print(
-                printable(String(decoding: JSONWriter.encode(task, viewLevel: chosen.position), as: UTF8.self)))
+            Terminal.print(json: JSONWriter.encode(task, viewLevel: chosen.position))
         }
     }
 }
@@ -157,8 +156,7 @@ struct TaskListCommand: AsyncParsableCommand {
             let tasks = try await collect(TESClient(transport: transport), wanted)
             switch output {
             case .json:
-                let document = JSONWriter.encode(TESListTasksResponse(tasks: tasks))
-                Terminal.print(printable(String(decoding: document, as: UTF8.self)))
+                Terminal.print(json: JSONWriter.encode(TESListTasksResponse(tasks: tasks)))
             case .table: printTable(tasks)
             }
         }

@@ -1,0 +1,74 @@
+import Logging
+import Postgres
+import ServiceLifecycle
+
+/// The given database, or the private one, which ends with the program and is started again when it ends before.
+final class Database: Service {
+    let pool: PostgresPool
+    private let privateServer: PrivatePostgres?
+    private let logger: Logger
+
+    init(settings: Settings, data: DataFolder, logger: Logger) async throws {
+        self.logger = logger
+        if let url = settings.text("database") {
+            privateServer = nil
+            pool = PostgresPool(url: url, connections: 8)
+            try await Self.checkVersion(pool)
+            return
+        }
+        let server = try PrivatePostgres(in: data.folder)
+        privateServer = server
+        pool = PostgresPool(url: server.url, connections: 8)
+        var tries = 0
+        while server.isRunning {
+            if (try? await pool.run("SELECT 1")) != nil { break }
+            try await Task.sleep(for: .milliseconds(50))
+            tries += 1
+            // Recovery after a crash takes its time, and would start over if it were broken off.
+            if tries % 200 == 0 {
+                logger.notice("the private database is not ready yet", metadata: ["log": "\(server.log)"])
+            }
+        }
+        guard server.isRunning else {
+            server.stop()
+            throw StartError("the private database does not start: see \(server.log)")
+        }
+        try await Self.checkVersion(pool)
+    }
+
+    private static func checkVersion(_ pool: PostgresPool) async throws {
+        var row = try await pool.run("SELECT current_setting('server_version_num')::int, version()").rows.first
+        let number = try row?.int64() ?? 0
+        guard number >= 130000 else {
+            throw StartError(
+                "the database is PostgreSQL \(number / 10000); 13 or newer is needed: upgrade it, or give another with --database"
+            )
+        }
+    }
+
+    func stop() { privateServer?.stop() }
+
+    /// Starts the private server again when it has ended, as on a disk that was full or for want of memory.
+    func run() async throws {
+        guard let privateServer else {
+            try? await gracefulShutdown()
+            return
+        }
+        await cancelWhenGracefulShutdown {
+            var pause = Duration.seconds(1)
+            while !Task.isCancelled {
+                try? await Task.sleep(for: pause)
+                if privateServer.isRunning || Task.isCancelled {
+                    pause = .seconds(1)
+                    continue
+                }
+                self.logger.error(
+                    "the private database has ended; starting it again", metadata: ["log": "\(privateServer.log)"])
+                do { try privateServer.start() } catch {
+                    self.logger.error("the private database does not start", metadata: ["reason": "\(error)"])
+                }
+                pause = min(pause * 2, .seconds(30))
+            }
+        }
+    }
+}
