@@ -293,23 +293,21 @@ class Reader(threading.Thread):
             raise self.failure
 
 
+# How far each state is on the way to an end.
 ORDER = ["QUEUED", "INITIALIZING", "RUNNING", "CANCELING"]
 
 
-def write(url, mark, seed, count, cancels=True):
-    """What one of the concurrent clients does: tasks that stay QUEUED, that are canceled, that cannot run."""
+def write(url, mark, seed, count, kinds):
+    """What one of the concurrent clients does: tasks that wait, that end by themselves, and that are canceled."""
     client, chance = Client(url), random.Random(seed)
-    waiting = []
+    to_cancel = []
     for _ in range(count):
-        kind = chance.choice(["queued", "canceled", "impossible"] if cancels else ["impossible"])
-        if kind == "impossible":
-            client.create(impossible(mark))
-            continue
-        task_id = client.create(task(run("true"), tags={"mark": mark}))
-        waiting += [task_id] if kind == "canceled" else []
-        if waiting and chance.random() < 0.6:
-            client.cancel(waiting.pop(chance.randrange(len(waiting))))
-    for task_id in waiting:
+        kind = chance.choice(kinds)
+        task_id = client.create(task(run("true"), tags={"mark": mark}) if "waits" in kind else impossible(mark))
+        to_cancel += [task_id] if "canceled" in kind else []
+        if to_cancel and chance.random() < 0.6:
+            client.cancel(to_cancel.pop(chance.randrange(len(to_cancel))))
+    for task_id in to_cancel:
         client.cancel(task_id)
 
 
@@ -328,8 +326,9 @@ def quiet(client, mark):
 
 def insist(events, states):
     """Each change once, in an order that can be, up to the state that the list shows."""
-    repeated = [x for x, count in collections.Counter(x.id for x in events).items() if count > 1]
-    assert repeated == [], f"seen twice: {repeated[:5]}"
+    counts = collections.Counter(x.id for x in events)
+    repeated = [(place, x) for place, x in enumerate(events) if counts[x.id] > 1]
+    assert repeated == [], f"seen twice, of {len(events)}: {repeated[:6]}"
     by_task = {}
     for event in events:
         by_task.setdefault(event.task, []).append(event.state)
@@ -341,7 +340,7 @@ def insist(events, states):
     assert wrong == {}, f"lists say {[states[x] for x in wrong][:5]}, events {list(wrong.values())[:5]}"
 
 
-def follow_writers(server, mark, count, seed, cancels=True):
+def follow_writers(server, mark, count, seed, kinds):
     """Eight clients write, two readers reconnect at random; what both saw."""
     client = Client(server.url)
     # One with a filter, and one that sees what other tests do too: both must be whole.
@@ -350,7 +349,7 @@ def follow_writers(server, mark, count, seed, cancels=True):
         reader.start()
     try:
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            for done in [pool.submit(write, server.url, mark, seed * 100 + x, count, cancels) for x in range(8)]:
+            for done in [pool.submit(write, server.url, mark, seed * 100 + x, count, kinds) for x in range(8)]:
                 done.result()
         states = quiet(client, mark)
         wait_until(lambda: any(r.failure for r in readers) or all(
@@ -363,17 +362,7 @@ def follow_writers(server, mark, count, seed, cancels=True):
     return readers, states
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_reader_that_resumes_misses_nothing_and_sees_nothing_twice(servers, engine, mark, seed):
-    server = servers()
-    # Nothing starts: what is queued stays so until it is canceled.
-    blocker = server.client.create(task("sleep 3600", resources={"cpu_cores": engine.cpus()}))
-    server.client.wait(blocker, {"RUNNING"})
-    readers, states = follow_writers(server, mark, 40, seed)
-    # 8 writers with 40 tasks each.
-    assert len(states) == 320 and set(states.values()) == {"QUEUED", "CANCELED", "SYSTEM_ERROR"}
+def insist_on_all(server, mark, readers, states):
     assert min(x.connections for x in readers) > 10
     for reader in readers:
         insist([x for x in reader.seen if x.task in states], states)
@@ -385,7 +374,31 @@ def test_a_reader_that_resumes_misses_nothing_and_sees_nothing_twice(servers, en
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", [3])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_reader_that_resumes_misses_nothing_and_sees_nothing_twice(servers, engine, mark, seed):
+    server = servers()
+    # Nothing starts: what is queued stays so until it is canceled.
+    blocker = server.client.create(task("sleep 3600", resources={"cpu_cores": engine.cpus()}))
+    server.client.wait(blocker, {"RUNNING"})
+    readers, states = follow_writers(server, mark, 40, seed, ["waits", "waits, canceled"])
+    # 8 writers with 40 tasks each.
+    assert len(states) == 320 and set(states.values()) == {"QUEUED", "CANCELED"}
+    insist_on_all(server, mark, readers, states)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", [3, 4])
+def test_a_reader_that_resumes_misses_nothing_of_tasks_that_end(servers, mark, seed):
+    server = servers()
+    readers, states = follow_writers(server, mark, 20, seed, ["ends", "ends or is canceled"])
+    assert len(states) == 160 and set(states.values()) <= {"CANCELED", "SYSTEM_ERROR"}
+    insist_on_all(server, mark, readers, states)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", [5, 6])
 def test_what_commits_late_is_not_missed(servers, cluster, mark, seed):
     # Every fourth transaction stays open for a while after it has made its events: others overtake it.
     name = f"test_{uuid.uuid4().hex[:12]}"
@@ -396,10 +409,9 @@ def test_what_commits_late_is_not_missed(servers, cluster, mark, seed):
             BEGIN IF random() < 0.25 THEN PERFORM pg_sleep(random() * 0.4); END IF; RETURN NULL; END $$""")
         connection.execute("CREATE TRIGGER linger AFTER INSERT ON poiesis.task_events "
                            "FOR EACH ROW EXECUTE FUNCTION linger()")
-    readers, states = follow_writers(server, mark, 12, seed, cancels=False)
+    readers, states = follow_writers(server, mark, 12, seed, ["ends"])
     assert len(states) == 96
-    for reader in readers:
-        insist([x for x in reader.seen if x.task in states], states)
+    insist_on_all(server, mark, readers, states)
 
 
 def test_an_open_transaction_holds_nothing_back_that_was_before_it(servers, cluster, mark):
