@@ -85,11 +85,15 @@ let package = Package(
             ],
             plugins: generated),
 
+        .target(
+            name: "Conformance", dependencies: ["HTTPClient", "TES", "YAML"], plugins: generated),
+
         // Programs
         .executableTarget(
             name: "poiesis",
             dependencies: [
-                "ContainerBackend", "Filer", "HTTPClient", "LocalSystem", "Orchestrator", "Postgres", "Server", "TES",
+                "Conformance", "ContainerBackend", "Filer", "HTTPClient", "LocalSystem", "Orchestrator", "Postgres",
+                "Server", "TES",
                 "TaskCore",
                 "TaskStore", "YAML", argumentParser, hummingbird, lifecycle, logging,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),

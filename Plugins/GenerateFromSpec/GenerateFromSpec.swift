@@ -9,16 +9,20 @@ struct GenerateFromSpec: BuildToolPlugin {
         var files: [String]
     }
 
-    private static let parts = [
-        "TES": Part(
-            name: "types",
-            files: ["Types.swift", "JSON.swift", "Validation.swift", "Operations.swift", "Client.swift"]),
-        "Server": Part(name: "routes", files: ["Routes.swift", "Description.swift"]),
-        "TaskStore": Part(name: "store", files: ["Schema.swift", "Statements.swift"]),
+    private static let types = Part(
+        name: "types", files: ["Types.swift", "JSON.swift", "Validation.swift", "Operations.swift", "Client.swift"])
+    private static let routes = Part(name: "routes", files: ["Routes.swift"])
+    private static let description = Part(name: "description", files: ["Description.swift"])
+    private static let store = Part(name: "store", files: ["Schema.swift", "Statements.swift"])
+
+    /// What belongs in which target. Conformance judges by the specification alone, without what the overlay adds.
+    private static let parts: [String: (parts: [Part], usesOverlay: Bool)] = [
+        "TES": ([types], true), "Server": ([routes, description], true), "TaskStore": ([store], true),
+        "Conformance": ([description], false),
     ]
 
     func createBuildCommands(context: PluginContext, target: any Target) async throws -> [Command] {
-        guard let part = Self.parts[target.name] else {
+        guard let (parts, usesOverlay) = Self.parts[target.name] else {
             Diagnostics.error("GenerateFromSpec has no part for the target \(target.name)")
             return []
         }
@@ -30,17 +34,18 @@ struct GenerateFromSpec: BuildToolPlugin {
         let output = context.pluginWorkDirectoryURL.appending(path: "Generated")
         let serviceInfoURL =
             "https://raw.githubusercontent.com/ga4gh-discovery/ga4gh-service-info/v1.0.0/service-info.yaml"
-        return [
+        let tool = try context.tool(named: "tes-generate").url
+        return parts.map { part in
             .buildCommand(
                 displayName: "Generating \(part.name) of \(target.name) from spec/",
-                executable: try context.tool(named: "tes-generate").url,
+                executable: tool,
                 arguments: [
                     "generate", "--part", part.name, "--document", document.path(),
-                    "--reference", "\(serviceInfoURL)=\(serviceInfo.path())", "--overlay", overlay.path(),
-                    "--persistence", persistence.path(), "--output", output.path(),
-                ],
+                    "--reference", "\(serviceInfoURL)=\(serviceInfo.path())", "--persistence", persistence.path(),
+                    "--output", output.path(),
+                ] + (usesOverlay ? ["--overlay", overlay.path()] : []),
                 inputFiles: [document, serviceInfo, overlay, persistence],
                 outputFiles: part.files.map { output.appending(path: $0) })
-        ]
+        }
     }
 }

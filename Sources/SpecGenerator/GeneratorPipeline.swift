@@ -5,8 +5,10 @@ package import YAML
 package enum GeneratedPart: String, Sendable, CaseIterable {
     /// Types, JSON coding, validation, operations and client.
     case types
-    /// Registration on a Hummingbird router, and the description that is served.
+    /// Registration on a Hummingbird router.
     case routes
+    /// The description itself, whole in one document.
+    case description
     /// PostgreSQL schema and statements.
     case store
 }
@@ -60,14 +62,13 @@ package struct GeneratorPipeline: Sendable {
                 GeneratedFile(name: "Client.swift", text: ClientRenderer(access: access).render(contract)),
             ]
         case .routes:
+            return [GeneratedFile(name: "Routes.swift", text: RouteRenderer(access: access).render(contract))]
+        case .description:
             let documents = try overlaid(input)
             let description = DescriptionRenderer(
                 root: documents[input.document] ?? YAMLNode(.mapping([]), location: Self.start(input)),
                 documents: documents, references: input.references)
-            return [
-                GeneratedFile(name: "Routes.swift", text: RouteRenderer(access: access).render(contract)),
-                GeneratedFile(name: "Description.swift", text: description.render(contract, access: access)),
-            ]
+            return [GeneratedFile(name: "Description.swift", text: description.render(contract, access: access))]
         case .store:
             let tables = try tables(input, contract)
             return [

@@ -10,11 +10,16 @@ struct HTTPTransport: ClientTransport {
 
     /// - Parameter url: the server's; the specification's base path is added where it has none.
     init(url: String, client: HTTPClient) {
+        base = Self.base(url)
+        self.client = client
+    }
+
+    /// A server's URL with the specification's base path where it has none, without a slash at its end.
+    static func base(_ url: String) -> String {
         var base = url
         while base.hasSuffix("/") { base.removeLast() }
         let path = URLComponents(string: base)?.path ?? ""
-        self.base = path.isEmpty ? base + TESRoutes.basePath : base
-        self.client = client
+        return path.isEmpty ? base + TESRoutes.basePath : base
     }
 
     func send(

@@ -13,9 +13,12 @@ struct Poiesis: AsyncParsableCommand {
               poiesis serve --allow-files /data:rw          start a server on this machine
               poiesis task create task.json --wait          submit a task and wait for its end
               poiesis run task.json                         run one task without a server
+              poiesis conformance http://localhost:8000     check a server against the specification
             """,
         version: version,
-        subcommands: [ServeCommand.self, RunCommand.self, TaskCommand.self, SchemaCommand.self])
+        subcommands: [
+            ServeCommand.self, RunCommand.self, TaskCommand.self, ConformanceCommand.self, SchemaCommand.self,
+        ])
 }
 
 struct SchemaCommand: AsyncParsableCommand {

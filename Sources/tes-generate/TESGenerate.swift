@@ -11,9 +11,9 @@ struct TESGenerate {
 
         usage: tes-generate COMMAND --document FILE [--reference URL=FILE]... [--overlay FILE] [--persistence FILE]
 
-          generate --part types|routes|store --output FOLDER   write the files of one part
+          generate --part types|routes|description|store --output FOLDER   write the files of one part
           check                                                 say what is wrong, write nothing
-          print --part types|routes|store | --ddl               print instead of writing
+          print --part types|routes|description|store | --ddl               print instead of writing
 
         example:
           tes-generate check --document spec/tes/1.1.0/openapi.yaml --overlay spec/overlay.yaml
@@ -97,7 +97,7 @@ struct Options {
             case "--output": output = value
             case "--part":
                 guard let part = GeneratedPart(rawValue: value) else {
-                    throw UsageError(message: "--part is types, routes or store, not \(value)")
+                    throw UsageError(message: "--part is types, routes, description or store, not \(value)")
                 }
                 self.part = part
             case "--reference":
@@ -110,7 +110,7 @@ struct Options {
     }
 
     func requiredPart() throws -> GeneratedPart {
-        guard let part else { throw UsageError(message: "--part types, routes or store is missing") }
+        guard let part else { throw UsageError(message: "--part types, routes, description or store is missing") }
         return part
     }
 

@@ -414,6 +414,28 @@ def test_what_commits_late_is_not_missed(servers, cluster, mark, seed):
     insist_on_all(server, mark, readers, states)
 
 
+def use_up_transactions(connection, left):
+    """Until so many are left before their numbers get one more digit."""
+    connection.execute(f"""
+        DO $$ BEGIN
+            WHILE 10 ^ length(pg_current_xact_id()::text) - pg_current_xact_id()::text::bigint > {left} LOOP COMMIT; END LOOP;
+        END $$""")
+
+
+def test_the_order_holds_when_numbers_get_another_digit(servers, cluster, mark):
+    # 999 comes before 1000, though not as text.
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    server = servers(arguments=["--database", cluster.create(name)])
+    with cluster.connect(name) as connection:
+        use_up_transactions(connection, 12)
+    with of(server.url, mark, None) as stream:
+        created = [server.client.run(impossible(mark), "SYSTEM_ERROR")["id"] for _ in range(10)]
+        wanted = [(x, state) for x in created for state in IMPOSSIBLE]
+        seen = [(x.task, x.state) for x in stream.rest(2)]
+    with of(server.url, mark) as stream:
+        assert [(x.task, x.state) for x in stream.rest(2)] == seen == wanted
+
+
 def test_an_open_transaction_holds_nothing_back_that_was_before_it(servers, cluster, mark):
     name = f"test_{uuid.uuid4().hex[:12]}"
     server = servers(arguments=["--database", cluster.create(name)])

@@ -1,0 +1,235 @@
+package import Foundation
+
+/// The reports of a run: the GA4GH test bed's JSON, and JUnit's XML.
+package struct ConformanceReport: Sendable {
+    private let results: [CaseResult]
+    private let base: String
+    private let version: String
+    private let start: Date
+    private let end: Date
+
+    /// - Parameter version: this program's.
+    package init(_ results: [CaseResult], base: String, version: String, start: Date, end: Date) {
+        self.results = results
+        self.base = base
+        self.version = version
+        self.start = start
+        self.end = end
+    }
+
+    package func count(_ status: CaseResult.Status) -> Int { results.count { $0.status == status } }
+
+    /// `3 passed, 1 failed`, without what did not happen.
+    package var summary: String {
+        let parts: [(CaseResult.Status, String)] = [
+            (.pass, "passed"), (.warn, "warned"), (.fail, "failed"), (.skip, "skipped"),
+        ]
+        let counts = parts.filter { count($0.0) > 0 }.map { "\(count($0.0)) \($0.1)" }
+        return counts.isEmpty ? "no case was run" : counts.joined(separator: ", ")
+    }
+
+    /// The cases of each file, in the order in which they come.
+    private var files: [(name: String, results: [CaseResult])] {
+        var files: [(name: String, results: [CaseResult])] = []
+        for result in results {
+            if files.last?.name == result.conformanceCase.file {
+                files[files.count - 1].results.append(result)
+            } else {
+                files.append((result.conformanceCase.file, [result]))
+            }
+        }
+        return files
+    }
+
+    // MARK: JSON
+
+    private struct Summary: Encodable {
+        var unknown = 0
+        var passed = 0
+        var warned = 0
+        var failed = 0
+        var skipped = 0
+
+        mutating func add(_ status: String) {
+            switch status {
+            case "PASS": passed += 1
+            case "WARN": warned += 1
+            case "FAIL": failed += 1
+            case "SKIP": skipped += 1
+            default: unknown += 1
+            }
+        }
+
+        static func + (left: Summary, right: Summary) -> Summary {
+            Summary(
+                unknown: left.unknown + right.unknown, passed: left.passed + right.passed,
+                warned: left.warned + right.warned, failed: left.failed + right.failed,
+                skipped: left.skipped + right.skipped)
+        }
+
+        var status: String {
+            failed > 0 ? "FAIL" : warned > 0 ? "WARN" : passed > 0 ? "PASS" : skipped > 0 ? "SKIP" : "UNKNOWN"
+        }
+    }
+
+    private struct Report: Encodable {
+        var schema_name = "ga4gh-testbed-report"
+        var schema_version = "0.1.0"
+        var testbed_name = "Poiesis conformance"
+        var testbed_version: String
+        var testbed_description = "Cases for servers of the GA4GH Task Execution Service API"
+        var platform_name: String
+        var platform_description: String
+        var input_parameters: [String: String] = [:]
+        var start_time: String
+        var end_time: String
+        var status: String
+        var summary: Summary
+        var phases: [Phase]
+    }
+
+    private struct Phase: Encodable {
+        var phase_name: String
+        var phase_description: String
+        var start_time: String
+        var end_time: String
+        var status: String
+        var summary: Summary
+        var tests: [Test]
+    }
+
+    private struct Test: Encodable {
+        var test_name: String
+        var test_description: String
+        var start_time: String
+        var end_time: String
+        var status: String
+        var summary: Summary
+        var message: String
+        var cases: [Case]
+    }
+
+    private struct Case: Encodable {
+        var case_name: String
+        var case_description: String
+        var log_messages: [String]
+        var start_time: String
+        var end_time: String
+        var status: String
+        var message: String
+    }
+
+    package func json() throws -> Data {
+        let phases = files.map(phase)
+        let summary = phases.map(\.summary).reduce(Summary(), +)
+        let report = Report(
+            testbed_version: version, platform_name: base, platform_description: "TES server at \(base)",
+            start_time: Self.time(start), end_time: Self.time(end), status: summary.status, summary: summary,
+            phases: phases)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .withoutEscapingSlashes, .sortedKeys]
+        return try encoder.encode(report)
+    }
+
+    private func phase(_ file: (name: String, results: [CaseResult])) -> Phase {
+        let tests = file.results.flatMap(tests)
+        let summary = tests.map(\.summary).reduce(Summary(), +)
+        return Phase(
+            phase_name: file.name + ".yml",
+            phase_description: file.results.first?.conformanceCase.fileDescription ?? "",
+            start_time: Self.time(file.results.map(\.start).min() ?? start),
+            end_time: Self.time(file.results.map(\.end).max() ?? end), status: summary.status, summary: summary,
+            tests: tests)
+    }
+
+    private func tests(_ result: CaseResult) -> [Test] {
+        let name = result.conformanceCase.name
+        var tests = result.jobs.map { job in
+            let cases = job.checks.map { check -> Case in
+                let status =
+                    check.failure == nil ? "PASS" : result.status == .warn ? "WARN" : "FAIL"
+                let sentences = job.sentences.map { "\($0.place): \($0.says)" }
+                return Case(
+                    case_name: check.name, case_description: check.description,
+                    log_messages: check.failure == nil
+                        ? ["No logs for success"] : ["Request: " + job.request, "Answer: " + job.answer],
+                    start_time: Self.time(check.start), end_time: Self.time(check.end), status: status,
+                    message: ([check.failure ?? ""] + (check.failure == nil ? [] : sentences))
+                        .filter { !$0.isEmpty }.joined(separator: "\n"))
+            }
+            var summary = Summary()
+            for example in cases { summary.add(example.status) }
+            return Test(
+                test_name: name.map { "\($0)/\(job.job.name)" } ?? job.job.name,
+                test_description: job.job.description, start_time: Self.time(job.start), end_time: Self.time(job.end),
+                status: summary.status, summary: summary, message: "", cases: cases)
+        }
+        if result.status == .skip {
+            var summary = Summary()
+            summary.add("SKIP")
+            tests.append(
+                Test(
+                    test_name: name ?? result.id, test_description: result.conformanceCase.description,
+                    start_time: Self.time(result.start), end_time: Self.time(result.end), status: "SKIP",
+                    summary: summary, message: result.reason, cases: []))
+        }
+        return tests
+    }
+
+    private static func time(_ date: Date) -> String {
+        let formatter = ISO8601DateFormatter()
+        formatter.formatOptions = [.withInternetDateTime]
+        return formatter.string(from: date)
+    }
+
+    // MARK: JUnit
+
+    package func junit() -> Data {
+        var text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+        text +=
+            "<testsuites name=\"conformance\" tests=\"\(results.count)\" failures=\"\(count(.fail))\" skipped=\"\(count(.skip))\" time=\"\(Self.seconds(start, end))\">\n"
+        for file in files {
+            let failures = file.results.count { $0.status == .fail }
+            let skipped = file.results.count { $0.status == .skip }
+            text +=
+                "  <testsuite name=\"\(Self.xml(file.name))\" tests=\"\(file.results.count)\" failures=\"\(failures)\" skipped=\"\(skipped)\">\n"
+            for result in file.results {
+                text +=
+                    "    <testcase classname=\"\(Self.xml(file.name))\" name=\"\(Self.xml(result.conformanceCase.name ?? result.id))\" time=\"\(Self.seconds(result.start, result.end))\">\n"
+                switch result.status {
+                case .pass: break
+                case .skip: text += "      <skipped message=\"\(Self.xml(result.reason))\"/>\n"
+                case .warn: text += "      <system-out>\(Self.xml(result.text))</system-out>\n"
+                case .fail:
+                    let message = result.jobs.last?.checks.last?.failure ?? ""
+                    text += "      <failure message=\"\(Self.xml(message))\">\(Self.xml(result.text))</failure>\n"
+                }
+                text += "    </testcase>\n"
+            }
+            text += "  </testsuite>\n"
+        }
+        return Data((text + "</testsuites>\n").utf8)
+    }
+
+    private static func seconds(_ start: Date, _ end: Date) -> String {
+        let milliseconds = Int((end.timeIntervalSince(start) * 1000).rounded())
+        return "\(Double(milliseconds) / 1000)"
+    }
+
+    /// XML 1.0 has no control characters but tab and line ends.
+    private static func xml(_ text: String) -> String {
+        var result = ""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "&": result += "&amp;"
+            case "<": result += "&lt;"
+            case ">": result += "&gt;"
+            case "\"": result += "&quot;"
+            case "\t", "\n", "\r": result.unicodeScalars.append(scalar)
+            case _ where scalar.value < 32 || scalar.value == 0xFFFE || scalar.value == 0xFFFF: result += "\u{FFFD}"
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result
+    }
+}
