@@ -102,6 +102,8 @@ let package = Package(
             name: "poiesis-exec", dependencies: ["CLinux", "TaskCore"],
             linkerSettings: [.unsafeFlags(["-static-executable"])]),
 
+        .executableTarget(name: "json-benchmark", dependencies: ["TES"], path: "Benchmarks/json-benchmark"),
+
         // Tests
         .testTarget(
             name: "SpecGeneratorTests", dependencies: ["SpecDocument", "SpecGenerator", "YAML"],

@@ -73,36 +73,36 @@ package struct ConformanceReport: Sendable {
     }
 
     private struct Report: Encodable {
-        var schema_name = "ga4gh-testbed-report"
-        var schema_version = "0.1.0"
-        var testbed_name = "Poiesis conformance"
-        var testbed_version: String
-        var testbed_description = "Cases for servers of the GA4GH Task Execution Service API"
-        var platform_name: String
-        var platform_description: String
-        var input_parameters: [String: String] = [:]
-        var start_time: String
-        var end_time: String
+        var schemaName = "ga4gh-testbed-report"
+        var schemaVersion = "0.1.0"
+        var testbedName = "Poiesis conformance"
+        var testbedVersion: String
+        var testbedDescription = "Cases for servers of the GA4GH Task Execution Service API"
+        var platformName: String
+        var platformDescription: String
+        var inputParameters: [String: String] = [:]
+        var startTime: String
+        var endTime: String
         var status: String
         var summary: Summary
         var phases: [Phase]
     }
 
     private struct Phase: Encodable {
-        var phase_name: String
-        var phase_description: String
-        var start_time: String
-        var end_time: String
+        var phaseName: String
+        var phaseDescription: String
+        var startTime: String
+        var endTime: String
         var status: String
         var summary: Summary
         var tests: [Test]
     }
 
     private struct Test: Encodable {
-        var test_name: String
-        var test_description: String
-        var start_time: String
-        var end_time: String
+        var testName: String
+        var testDescription: String
+        var startTime: String
+        var endTime: String
         var status: String
         var summary: Summary
         var message: String
@@ -110,11 +110,11 @@ package struct ConformanceReport: Sendable {
     }
 
     private struct Case: Encodable {
-        var case_name: String
-        var case_description: String
-        var log_messages: [String]
-        var start_time: String
-        var end_time: String
+        var caseName: String
+        var caseDescription: String
+        var logMessages: [String]
+        var startTime: String
+        var endTime: String
         var status: String
         var message: String
     }
@@ -123,10 +123,11 @@ package struct ConformanceReport: Sendable {
         let phases = files.map(phase)
         let summary = phases.map(\.summary).reduce(Summary(), +)
         let report = Report(
-            testbed_version: version, platform_name: base, platform_description: "TES server at \(base)",
-            start_time: Self.time(start), end_time: Self.time(end), status: summary.status, summary: summary,
+            testbedVersion: version, platformName: base, platformDescription: "TES server at \(base)",
+            startTime: Self.time(start), endTime: Self.time(end), status: summary.status, summary: summary,
             phases: phases)
         let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
         encoder.outputFormatting = [.prettyPrinted, .withoutEscapingSlashes, .sortedKeys]
         return try encoder.encode(report)
     }
@@ -135,10 +136,10 @@ package struct ConformanceReport: Sendable {
         let tests = file.results.flatMap(tests)
         let summary = tests.map(\.summary).reduce(Summary(), +)
         return Phase(
-            phase_name: file.name + ".yml",
-            phase_description: file.results.first?.conformanceCase.fileDescription ?? "",
-            start_time: Self.time(file.results.map(\.start).min() ?? start),
-            end_time: Self.time(file.results.map(\.end).max() ?? end), status: summary.status, summary: summary,
+            phaseName: file.name + ".yml",
+            phaseDescription: file.results.first?.conformanceCase.fileDescription ?? "",
+            startTime: Self.time(file.results.map(\.start).min() ?? start),
+            endTime: Self.time(file.results.map(\.end).max() ?? end), status: summary.status, summary: summary,
             tests: tests)
     }
 
@@ -150,18 +151,18 @@ package struct ConformanceReport: Sendable {
                     check.failure == nil ? "PASS" : result.status == .warn ? "WARN" : "FAIL"
                 let sentences = job.sentences.map { "\($0.place): \($0.says)" }
                 return Case(
-                    case_name: check.name, case_description: check.description,
-                    log_messages: check.failure == nil
+                    caseName: check.name, caseDescription: check.description,
+                    logMessages: check.failure == nil
                         ? ["No logs for success"] : ["Request: " + job.request, "Answer: " + job.answer],
-                    start_time: Self.time(check.start), end_time: Self.time(check.end), status: status,
+                    startTime: Self.time(check.start), endTime: Self.time(check.end), status: status,
                     message: ([check.failure ?? ""] + (check.failure == nil ? [] : sentences))
                         .filter { !$0.isEmpty }.joined(separator: "\n"))
             }
             var summary = Summary()
             for example in cases { summary.add(example.status) }
             return Test(
-                test_name: name.map { "\($0)/\(job.job.name)" } ?? job.job.name,
-                test_description: job.job.description, start_time: Self.time(job.start), end_time: Self.time(job.end),
+                testName: name.map { "\($0)/\(job.job.name)" } ?? job.job.name,
+                testDescription: job.job.description, startTime: Self.time(job.start), endTime: Self.time(job.end),
                 status: summary.status, summary: summary, message: "", cases: cases)
         }
         if result.status == .skip {
@@ -169,8 +170,8 @@ package struct ConformanceReport: Sendable {
             summary.add("SKIP")
             tests.append(
                 Test(
-                    test_name: name ?? result.id, test_description: result.conformanceCase.description,
-                    start_time: Self.time(result.start), end_time: Self.time(result.end), status: "SKIP",
+                    testName: name ?? result.id, testDescription: result.conformanceCase.description,
+                    startTime: Self.time(result.start), endTime: Self.time(result.end), status: "SKIP",
                     summary: summary, message: result.reason, cases: []))
         }
         return tests

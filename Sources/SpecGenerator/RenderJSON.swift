@@ -19,34 +19,53 @@ struct JSONRenderer {
         source.block(
             "\(access) static func read(_ reader: inout JSONReader) throws(JSONSyntaxError) -> \(structure.name)?"
         ) { source in
+            source.line("guard try reader.beginObject() else { return nil }")
             source.line("\(structure.properties.isEmpty ? "let" : "var") value = \(structure.name)()")
-            source.block("let isObject = try reader.object", close: "}") { source in
-                source.line("(reader: inout JSONReader, key: String) throws(JSONSyntaxError) in")
-                guard !structure.properties.isEmpty else {
-                    source.line("try reader.skip()")
-                    return
-                }
-                source.block("switch key") { source in
-                    for property in structure.properties {
-                        source.line("case \(literal(property.jsonName)):")
-                        source.indented { source in
-                            if property.isReadOnly {
-                                source.line("if reader.ignoresReadOnly { return try reader.skip() }")
-                            }
-                            source.line(
-                                "if let member = try \(read(property.type)) { value.\(property.swiftName) = member }")
-                        }
+            source.line("var seen: UInt64 = 0")
+            source.line("var others: Set<String> = []")
+            source.block("while let key = try reader.nextKey()") { source in
+                places(structure, &source)
+                source.line("guard try reader.beginValue(key, place: place, &seen, &others) else { continue }")
+                source.line("switch place {")
+                for (index, property) in structure.properties.enumerated() {
+                    source.line("case \(index + 1):")
+                    source.indented { source in
+                        let read =
+                            "if let member = try \(read(property.type)) { value.\(property.swiftName) = member }"
+                        source.line(
+                            property.isReadOnly ? "if reader.ignoresReadOnly { try reader.skip() } else \(read)" : read)
                     }
-                    source.line("default: try reader.skip()")
                 }
+                source.line("default: try reader.skip()")
+                source.line("}")
             }
             for property in structure.properties {
                 guard let fill = property.filledIn else { continue }
                 source.line(
                     "if reader.fillsIn, value.\(property.swiftName) == nil { value.\(property.swiftName) = \(fill) }")
             }
-            source.line("return isObject ? value : nil")
+            source.line("return value")
         }
+    }
+
+    /// Which member a key names: by its length and first eight bytes, compared whole only where that leaves a doubt.
+    private func places(_ structure: StructureModel, _ source: inout Source) {
+        guard !structure.properties.isEmpty else {
+            source.line("let place = 0")
+            return
+        }
+        source.line("let place: Int")
+        source.line("switch (key.low, key.count) {")
+        for (index, property) in structure.properties.enumerated() {
+            let bytes = Array(property.jsonName.utf8)
+            let low = bytes.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+            let whole = bytes.count > 8 ? " where reader.matches(key, \(literal(property.jsonName)))" : ""
+            source.line(
+                "case (0x\(String(low, radix: 16)), \(bytes.count))\(whole): place = \(index + 1)  // \(property.jsonName)"
+            )
+        }
+        source.line("default: place = 0")
+        source.line("}")
     }
 
     private func read(_ type: TypeReference) -> String {
@@ -64,6 +83,11 @@ struct JSONRenderer {
         case .array(let element):
             "reader.array(or: \(placeholder(element)), { (reader: inout JSONReader) throws(JSONSyntaxError) in try \(read(element)) })"
         }
+    }
+
+    /// The inside of a JSON string.
+    private func escaped(_ name: String) -> String {
+        name.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
     }
 
     /// Stands for an element that could not be read.
@@ -89,7 +113,7 @@ struct JSONRenderer {
                 let present = property.isRequired ? "" : "let \(name)"
                 let conditions = [view, present].filter { !$0.isEmpty }.joined(separator: ", ")
                 let write = { (source: inout Source) in
-                    source.line("writer.key(\(literal(property.jsonName)))")
+                    source.line("writer.member(\(literal(",\"\(escaped(property.jsonName))\":")))")
                     self.write(property.type, name, &source)
                 }
                 if conditions.isEmpty { write(&source) } else { source.block("if \(conditions)", write) }
@@ -105,7 +129,7 @@ struct JSONRenderer {
         case .int64Text: source.line("writer.integerText(\(name))")
         case .double: source.line("writer.double(\(name))")
         case .boolean: source.line("writer.boolean(\(name))")
-        case .timestamp: source.line("writer.string(\(name).text)")
+        case .timestamp: source.line("writer.timestamp(\(name))")
         case .structure: source.line("\(name).write(&writer)")
         case .enumeration: source.line("writer.string(\(name).rawValue)")
         case .map: source.line("writer.map(\(name))")

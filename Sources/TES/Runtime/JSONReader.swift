@@ -6,6 +6,27 @@ package struct JSONSyntaxError: Error, Hashable, Sendable, CustomStringConvertib
     package var description: String { "malformed JSON at byte \(offset): \(message)" }
 }
 
+/// The name of a member, as far as generated code needs it to know which one it is.
+package struct JSONKey {
+    /// Where its quotation mark is.
+    let start: Int
+    /// Bytes of the name.
+    package let count: Int
+    /// The first eight bytes, the first one lowest.
+    package let low: UInt64
+    /// Nil where the document holds it as it is, without escapes.
+    let text: String?
+
+    init(start: Int, _ name: Span<UInt8>, text: String?) {
+        self.start = start
+        self.text = text
+        count = name.count
+        var low: UInt64 = 0
+        for index in 0..<min(name.count, 8) { low |= UInt64(name[index]) << UInt64(index * 8) }
+        self.low = low
+    }
+}
+
 /// Reads JSON straight into generated structures.
 ///
 /// Malformed text is thrown; a value of the wrong type is noted in ``problems`` with its JSON pointer and skipped, so that one
@@ -14,13 +35,24 @@ package struct JSONReader {
     /// Whose text is read: a request's (strict about enumerations, without read-only members, defaults filled in) or an answer's.
     package enum Purpose: Sendable { case request, answer }
 
+    /// One step into the document.
+    private enum Segment {
+        /// Where the name begins.
+        case name(Int)
+        case index(Int)
+    }
+
     private static let maximumDepth = 64
 
-    private let bytes: [UInt8]
-    private var index = 0
+    let bytes: [UInt8]
+    var index = 0
     private var depth = 0
-    private var pointer: [String] = []
+    private var pointer: [Segment] = []
+    /// An object was entered, and none of its members read.
+    private var isFirst = false
     private let purpose: Purpose
+    /// Whether the text read last holds U+0000, which only an escape can write.
+    var hasNUL = false
     package private(set) var problems: [RequestProblem] = []
 
     package var ignoresReadOnly: Bool { purpose == .request }
@@ -47,8 +79,9 @@ package struct JSONReader {
 
     package mutating func string() throws(JSONSyntaxError) -> String? {
         guard try isNext(34, "text") else { return nil }
+        hasNUL = false
         let text = try quoted()
-        if text.utf8.contains(0) {
+        if hasNUL {
             note("must not hold the character U+0000")
             return nil
         }
@@ -106,6 +139,16 @@ package struct JSONReader {
     }
 
     package mutating func timestamp() throws(JSONSyntaxError) -> Timestamp? {
+        skipSpace()
+        if peek == 34 {
+            let end = plainTextEnd(bytes.span, from: index + 1)
+            if end < bytes.count, bytes[end] == 34,
+                let value = Timestamp(utf8: bytes.span.extracting((index + 1)..<end))
+            {
+                index = end + 1
+                return value
+            }
+        }
         guard let text = try string() else { return nil }
         if let value = Timestamp(text) { return value }
         note("must be a time in RFC 3339 format, such as 2026-01-31T12:00:00Z")
@@ -124,36 +167,86 @@ package struct JSONReader {
 
     // MARK: Collections
 
-    /// Calls `member` for each member that is not null; false where the value is null or no object.
-    package mutating func object(
-        _ member: (inout JSONReader, String) throws(JSONSyntaxError) -> Void
-    ) throws(JSONSyntaxError) -> Bool {
+    /// Enters an object; false where the value is null or no object.
+    package mutating func beginObject() throws(JSONSyntaxError) -> Bool {
         guard try isNext(123, "an object") else { return false }
         try descend()
-        var seen: Set<String> = []
-        skipSpace()
-        if peek == 125 {
-            ascend()
-            return true
-        }
-        while true {
+        isFirst = true
+        return true
+    }
+
+    /// The next member's name; nil at the object's end.
+    package mutating func nextKey() throws(JSONSyntaxError) -> JSONKey? {
+        if isFirst {
+            isFirst = false
             skipSpace()
-            guard peek == 34 else { throw failure("expected a member's name in quotation marks") }
-            let start = index
-            let key = try quoted()
-            guard seen.insert(key).inserted else {
-                index = start
-                throw failure("the name \"\(key)\" appears twice in one object")
+            if peek == 125 {
+                ascend()
+                return nil
             }
-            skipSpace()
-            guard peek == 58 else { throw failure("expected a colon after a member's name") }
-            index += 1
-            pointer.append(key)
-            skipSpace()
-            if peek == 110 { try word("null") } else { try member(&self, key) }
+        } else {
             pointer.removeLast()
-            if try isEnd(125) { return true }
+            if try isEnd(125) { return nil }
         }
+        skipSpace()
+        guard peek == 34 else { throw failure("expected a member's name in quotation marks") }
+        let start = index
+        let end = plainTextEnd(bytes.span, from: start + 1)
+        pointer.append(.name(start))
+        if end < bytes.count, bytes[end] == 34 {
+            index = end + 1
+            return JSONKey(start: start, bytes.span.extracting((start + 1)..<end), text: nil)
+        }
+        let text = try quoted()
+        return JSONKey(start: start, text.utf8.span, text: text)
+    }
+
+    /// Steps over the colon to a member's value, which is refused where the name was there before; false for null.
+    ///
+    /// - Parameters:
+    ///   - place: from 1 among the members that the caller knows; 0 for another.
+    ///   - seen: one bit for each known member that was there.
+    ///   - others: the other names that were there.
+    package mutating func beginValue(
+        _ key: JSONKey, place: Int, _ seen: inout UInt64, _ others: inout Set<String>
+    ) throws(JSONSyntaxError) -> Bool {
+        let bit: UInt64 = place == 0 ? 0 : 1 << UInt64(place)
+        if try bit == 0 ? !others.insert(text(key)).inserted : seen & bit != 0 {
+            throw twice(key, try text(key))
+        }
+        seen |= bit
+        try colon()
+        if peek != 110 { return true }
+        try word("null")
+        return false
+    }
+
+    private mutating func colon() throws(JSONSyntaxError) {
+        skipSpace()
+        guard peek == 58 else { throw failure("expected a colon after a member's name") }
+        index += 1
+        skipSpace()
+    }
+
+    private mutating func twice(_ key: JSONKey, _ name: String) -> JSONSyntaxError {
+        index = key.start
+        return failure("the name \"\(name)\" appears twice in one object")
+    }
+
+    /// Whether a key, whose length and first eight bytes are known to agree, is this name of ASCII letters.
+    package func matches(_ key: JSONKey, _ name: String) -> Bool {
+        if let text = key.text { return text == name }
+        var index = key.start + 1
+        for byte in name.utf8 {
+            if bytes[index] != byte { return false }
+            index += 1
+        }
+        return true
+    }
+
+    private func text(_ key: JSONKey) throws(JSONSyntaxError) -> String {
+        if let text = key.text { return text }
+        return try decode(bytes.span.extracting((key.start + 1)..<(key.start + 1 + key.count)))
     }
 
     /// - Parameter placeholder: stands for an element that could not be read, so that those after it keep their places.
@@ -172,14 +265,14 @@ package struct JSONReader {
         }
         var position = 0
         while true {
-            pointer.append(String(position))
+            pointer.append(.index(position))
             skipSpace()
             if peek == 110 {
                 try word("null")
                 note("must not be null")
                 elements.append(placeholder())
             } else {
-                elements.append(try element(&self) ?? placeholder())
+                if let value = try element(&self) { elements.append(value) } else { elements.append(placeholder()) }
             }
             pointer.removeLast()
             position += 1
@@ -188,12 +281,27 @@ package struct JSONReader {
     }
 
     package mutating func map() throws(JSONSyntaxError) -> [String: String]? {
+        guard try beginObject() else { return nil }
         var map: [String: String] = [:]
-        let isObject = try object { (reader: inout JSONReader, key: String) throws(JSONSyntaxError) in
-            if key.utf8.contains(0) { reader.note("must not hold the character U+0000 in its name") }
-            if let value = try reader.string() { map[key] = value }
+        var nulls: Set<String> = []
+        while let key = try nextKey() {
+            let name = try text(key)
+            if name.utf8.contains(0) { note("must not hold the character U+0000 in its name") }
+            try colon()
+            var isNew = !nulls.contains(name)
+            if peek == 110 {
+                try word("null")
+                isNew = isNew && map[name] == nil
+                nulls.insert(name)
+            } else if let value = try string() {
+                isNew = map.updateValue(value, forKey: name) == nil && isNew
+            } else {
+                isNew = isNew && map[name] == nil
+                nulls.insert(name)
+            }
+            if !isNew { throw twice(key, name) }
         }
-        return isObject && !(map.isEmpty && purpose == .request) ? map : nil
+        return map.isEmpty && purpose == .request ? nil : map
     }
 
     /// Steps over any value, checking its syntax.
@@ -201,12 +309,21 @@ package struct JSONReader {
         skipSpace()
         switch peek {
         case 34: _ = try quoted()
-        case 123: _ = try object { (reader: inout JSONReader, _: String) throws(JSONSyntaxError) in try reader.skip() }
+        case 123: try skipObject()
         case 91: try skipArray()
         case 116: try word("true")
         case 102: try word("false")
         case 110: try word("null")
         default: _ = try numberText()
+        }
+    }
+
+    private mutating func skipObject() throws(JSONSyntaxError) {
+        guard try beginObject() else { return }
+        var seen: UInt64 = 0
+        var others: Set<String> = []
+        while let key = try nextKey() {
+            if try beginValue(key, place: 0, &seen, &others) { try skip() }
         }
     }
 
@@ -231,11 +348,22 @@ package struct JSONReader {
             problems.append(RequestProblem("", "and more: these are the first \(Self.mostProblems) problems"))
             return
         }
-        problems.append(RequestProblem(pointer.map { "/" + pointerSegment($0) }.joined(), message))
+        problems.append(RequestProblem(pointer.map { "/" + text($0) }.joined(), message))
+    }
+
+    private func text(_ segment: Segment) -> String {
+        switch segment {
+        case .index(let index): return String(index)
+        case .name(let start):
+            // It was read once already.
+            var again = self
+            again.index = start
+            return pointerSegment((try? again.quoted()) ?? "")
+        }
     }
 
     /// Skips a value of another type; null passes without a word.
-    private mutating func mismatch<Value>(_ expected: String) throws(JSONSyntaxError) -> Value? {
+    mutating func mismatch<Value>(_ expected: String) throws(JSONSyntaxError) -> Value? {
         if peek == 110 {
             try word("null")
             return nil
@@ -255,18 +383,20 @@ package struct JSONReader {
         return true
     }
 
-    private func failure(_ message: String) -> JSONSyntaxError { JSONSyntaxError(offset: index, message: message) }
+    func failure(_ message: String) -> JSONSyntaxError { JSONSyntaxError(offset: index, message: message) }
 
     // MARK: Characters
 
-    private var peek: UInt8? { index < bytes.count ? bytes[index] : nil }
+    @inline(__always)
+    var peek: UInt8? { index < bytes.count ? bytes[index] : nil }
 
-    private mutating func skipSpace() {
+    @inline(__always)
+    mutating func skipSpace() {
         while index < bytes.count {
-            switch bytes[index] {
-            case 32, 10, 13, 9: index += 1
-            default: return
-            }
+            let byte = bytes[index]
+            if byte > 32 { return }
+            guard byte == 32 || byte == 10 || byte == 13 || byte == 9 else { return }
+            index += 1
         }
     }
 
@@ -301,110 +431,6 @@ package struct JSONReader {
             guard peek == byte else { throw failure("expected \(word)") }
             index += 1
         }
-    }
-
-    private mutating func numberText() throws(JSONSyntaxError) -> String? {
-        skipSpace()
-        let start = index
-        guard let first = peek else { throw failure("the document ends too early") }
-        guard first == 45 || (48...57).contains(first) else {
-            if [34, 123, 91, 116, 102, 110].contains(first) { return try mismatch("a number") }
-            throw failure("expected a value")
-        }
-        if peek == 45 { index += 1 }
-        if peek == 48 { index += 1 } else { try digits() }
-        if peek == 46 {
-            index += 1
-            try digits()
-        }
-        if peek == 101 || peek == 69 {
-            index += 1
-            if peek == 43 || peek == 45 { index += 1 }
-            try digits()
-        }
-        return String(decoding: bytes[start..<index], as: UTF8.self)
-    }
-
-    private mutating func digits() throws(JSONSyntaxError) {
-        let start = index
-        while let byte = peek, (48...57).contains(byte) { index += 1 }
-        if index == start { throw failure("expected a digit") }
-    }
-
-    private mutating func quoted() throws(JSONSyntaxError) -> String {
-        let start = index + 1
-        index = start
-        while let byte = peek {
-            if byte == 34 {
-                let text = try decode(bytes[start..<index])
-                index += 1
-                return text
-            }
-            if byte == 92 { return try escaped(from: start) }
-            if byte < 32 { throw failure("a control character in text must be written as an escape") }
-            index += 1
-        }
-        throw failure("text without a closing quotation mark")
-    }
-
-    private func decode(_ slice: ArraySlice<UInt8>) throws(JSONSyntaxError) -> String {
-        guard let text = String(validating: slice, as: UTF8.self) else { throw failure("text that is not valid UTF-8") }
-        return text
-    }
-
-    private mutating func escaped(from start: Int) throws(JSONSyntaxError) -> String {
-        var buffer = Array(bytes[start..<index])
-        while let byte = peek {
-            index += 1
-            switch byte {
-            case 34: return try decode(buffer[...])
-            case 92: try escape(into: &buffer)
-            case 0..<32:
-                index -= 1
-                throw failure("a control character in text must be written as an escape")
-            default: buffer.append(byte)
-            }
-        }
-        throw failure("text without a closing quotation mark")
-    }
-
-    private mutating func escape(into buffer: inout [UInt8]) throws(JSONSyntaxError) {
-        guard let byte = peek else { throw failure("text without a closing quotation mark") }
-        index += 1
-        switch byte {
-        case 34, 92, 47: buffer.append(byte)
-        case 98: buffer.append(8)
-        case 102: buffer.append(12)
-        case 110: buffer.append(10)
-        case 114: buffer.append(13)
-        case 116: buffer.append(9)
-        case 117:
-            var code = UInt32(try hexadecimal())
-            if (0xD800..<0xDC00).contains(code) {
-                guard peek == 92, index + 1 < bytes.count, bytes[index + 1] == 117 else {
-                    throw failure("half of a surrogate pair")
-                }
-                index += 2
-                let low = UInt32(try hexadecimal())
-                guard (0xDC00..<0xE000).contains(low) else { throw failure("half of a surrogate pair") }
-                code = 0x10000 + (code - 0xD800) << 10 + (low - 0xDC00)
-            }
-            guard let scalar = Unicode.Scalar(code) else { throw failure("half of a surrogate pair") }
-            buffer.append(contentsOf: Array(String(Character(scalar)).utf8))
-        default: throw failure("an escape that JSON does not know")
-        }
-    }
-
-    private mutating func hexadecimal() throws(JSONSyntaxError) -> UInt16 {
-        var value: UInt16 = 0
-        for _ in 0..<4 {
-            guard let byte = peek, let digit = Character(Unicode.Scalar(byte)).hexDigitValue else {
-                throw failure("expected four hexadecimal digits")
-            }
-            value = value << 4 | UInt16(digit)
-            index += 1
-        }
-        return value
     }
 }
 

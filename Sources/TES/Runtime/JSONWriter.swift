@@ -47,6 +47,24 @@ package struct JSONWriter: Sendable {
         needsComma = false
     }
 
+    /// A member's name as generated code has it: with a comma before it, quoted, with its colon.
+    @inline(__always)
+    package mutating func member(_ name: String) {
+        if needsComma {
+            bytes.append(contentsOf: name.utf8)
+        } else {
+            bytes.append(contentsOf: name.utf8.dropFirst())
+        }
+        needsComma = false
+    }
+
+    package mutating func timestamp(_ value: Timestamp) {
+        bytes.append(34)
+        value.append(to: &bytes)
+        bytes.append(34)
+        needsComma = true
+    }
+
     package mutating func string(_ value: String) {
         quote(value)
         needsComma = true
@@ -94,21 +112,43 @@ package struct JSONWriter: Sendable {
 
     private mutating func quote(_ text: String) {
         bytes.append(34)
-        for byte in text.utf8 {
-            switch byte {
-            case 34, 92:
-                bytes.append(92)
-                bytes.append(byte)
-            case 10: bytes.append(contentsOf: [92, 110])
-            case 13: bytes.append(contentsOf: [92, 114])
-            case 9: bytes.append(contentsOf: [92, 116])
-            case 0..<32:
-                bytes.append(contentsOf: [
-                    92, 117, 48, 48, Self.hexadecimal[Int(byte >> 4)], Self.hexadecimal[Int(byte & 15)],
-                ])
-            default: bytes.append(byte)
+        let span = text.utf8.span
+        var end = plainTextEnd(span, from: 0)
+        if end == span.count {
+            bytes.append(contentsOf: text.utf8)
+        } else {
+            // Growing is what takes time: most escapes are line ends.
+            let needed = bytes.count + span.count + span.count / 4
+            if needed > bytes.capacity { bytes.reserveCapacity(max(needed, bytes.capacity * 2)) }
+            var start = 0
+            while true {
+                append(span, start..<end)
+                if end == span.count { break }
+                escape(span[end])
+                start = end + 1
+                end = plainTextEnd(span, from: start)
             }
         }
         bytes.append(34)
+    }
+
+    private mutating func append(_ span: Span<UInt8>, _ range: Range<Int>) {
+        unsafe span.withUnsafeBufferPointer { buffer in
+            unsafe bytes.append(contentsOf: UnsafeBufferPointer(rebasing: buffer[range]))
+        }
+    }
+
+    private mutating func escape(_ byte: UInt8) {
+        bytes.append(92)
+        switch byte {
+        case 34, 92: bytes.append(byte)
+        case 10: bytes.append(110)
+        case 13: bytes.append(114)
+        case 9: bytes.append(116)
+        default:
+            bytes.append(contentsOf: [
+                117, 48, 48, Self.hexadecimal[Int(byte >> 4)], Self.hexadecimal[Int(byte & 15)],
+            ])
+        }
     }
 }

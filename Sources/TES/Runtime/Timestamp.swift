@@ -8,30 +8,53 @@ package struct Timestamp: Hashable, Sendable, Comparable {
 
     /// RFC 3339 in UTC with `Z` and milliseconds: `2026-01-31T12:00:00.250Z`.
     package var text: String {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(24)
+        append(to: &bytes)
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Appends ``text``.
+    func append(to bytes: inout [UInt8]) {
         let seconds = Self.floorDivide(microseconds, 1_000_000)
         let milliseconds = (microseconds - seconds * 1_000_000) / 1000
         let days = Self.floorDivide(seconds, 86400)
         let (year, month, day) = Self.civil(days)
         let time = seconds - days * 86400
-        return pad(year, 4) + "-" + pad(month, 2) + "-" + pad(day, 2) + "T" + pad(time / 3600, 2) + ":"
-            + pad(time / 60 % 60, 2) + ":" + pad(time % 60, 2) + "." + pad(milliseconds, 3) + "Z"
-    }
-
-    private func pad(_ value: Int64, _ width: Int) -> String {
-        let digits = String(value)
-        return String(repeating: "0", count: max(0, width - digits.count)) + digits
+        func digits(_ value: Int64, _ divisor: Int64) {
+            var divisor = divisor
+            while divisor > 0 {
+                bytes.append(UInt8(48 + value / divisor % 10))
+                divisor /= 10
+            }
+        }
+        digits(year, 1000)
+        bytes.append(45)
+        digits(month, 10)
+        bytes.append(45)
+        digits(day, 10)
+        bytes.append(84)
+        digits(time / 3600, 10)
+        bytes.append(58)
+        digits(time / 60 % 60, 10)
+        bytes.append(58)
+        digits(time % 60, 10)
+        bytes.append(46)
+        digits(milliseconds, 100)
+        bytes.append(90)
     }
 
     /// Reads RFC 3339; nil for anything else. A leap second reads as the second after it.
-    package init?(_ text: String) {
-        let bytes = Array(text.utf8)
+    package init?(_ text: String) { self.init(utf8: text.utf8.span) }
+
+    init?(utf8 bytes: Span<UInt8>) {
         guard bytes.count >= 20 else { return nil }
         func number(_ from: Int, _ count: Int) -> Int64? {
             guard from + count <= bytes.count else { return nil }
             var value: Int64 = 0
-            for byte in bytes[from..<from + count] {
-                guard (48...57).contains(byte) else { return nil }
-                value = value * 10 + Int64(byte - 48)
+            for index in from..<from + count {
+                guard (48...57).contains(bytes[index]) else { return nil }
+                value = value * 10 + Int64(bytes[index] - 48)
             }
             return value
         }

@@ -99,10 +99,8 @@ struct ServeCommand: AsyncParsableCommand {
         let ticker = EventTicker(store: store)
         let application = ServerApplication.make(
             handlers: handlers, store: store, ticker: ticker, probes: Self.probes(store, backend),
-            residentBytes: { Machine.residentBytes }, configuration: server, logger: logger
-        ) { port in
-            Terminal.print("listening on http://\(address.urlHost):\(port)")
-        }
+            residentBytes: { Machine.residentBytes }, configuration: server, logger: logger,
+            onReady: { port in Terminal.print("listening on http://\(address.urlHost):\(port)") })
         let services: [any Service] = [
             application, ticker, database,
             Worker(id: worker, store: store, backend: backend, wakeUp: wakeUp, logger: logger),

@@ -1,0 +1,821 @@
+"""`poiesis conformance`: our cases and the official ones pass here, each of ours sees a wrong server, and what it tells."""
+
+import concurrent.futures
+import json
+import re
+import shutil
+import socket
+import threading
+import xml.etree.ElementTree
+
+import pytest
+import yaml
+
+from harness.client import BUSYBOX, TERMINAL
+from harness.commands import Commands
+from harness.processes import REPOSITORY, free_port
+from harness.wrong_server import FAULTS, Fault, wrong_server
+
+CASES = REPOSITORY / "conformance"
+FILES = sorted(path for path in CASES.glob("*.yml"))
+SPECIFICATION = REPOSITORY / "spec" / "tes" / "1.1.0"
+OFFICIAL = REPOSITORY.parent / "shared" / "reference" / "ga4gh-tests"
+official = pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the official cases lie beside the clone of developers only")
+
+WARNINGS = {
+    "output_patterns/no_double_star": "we take ** as real clients use it: it crosses folders",
+    "output_patterns/no_braces": "we take {a,b} for alternatives, as real clients use it",
+    "outputs/missing_output": "a missing output is a warning in the system logs, not an error of the task",
+}
+"""Our own server's, with the reason for each."""
+
+SKIPPED = {"resources/parameters_ignore_case": "no backend of ours supports a parameter"}
+
+
+# --- Running it -----------------------------------------------------------------------------------
+
+LINE = re.compile(r"(PASS|WARN|FAIL|SKIP) ([\w/.-]+)(?:: .*)?")
+
+
+class Run:
+    """One finished `poiesis conformance`."""
+
+    def __init__(self, done):
+        self.status = done.returncode
+        self.text = done.stdout
+        self.errors = done.stderr
+        self.cases = {match[2]: match[1] for line in done.stdout.splitlines() if (match := LINE.fullmatch(line))}
+
+    def of(self, status):
+        return {name for name, found in self.cases.items() if found == status}
+
+
+@pytest.fixture(scope="module")
+def poiesis(scratch):
+    return Commands(scratch / "conformance")
+
+
+@pytest.fixture(scope="module")
+def conformance(poiesis, server):
+    """`poiesis conformance` with our cases, our image and storage of the server's, where nothing else is said."""
+    def run(*arguments, url=server.url, cases=CASES, seconds=150):
+        return Run(poiesis("conformance", url, "--cases", cases, "--image", BUSYBOX,
+                           "--output-url", f"file://{server.files}/conformance", *arguments, seconds=seconds))
+    return run
+
+
+@pytest.fixture
+def case_file(tmp_path):
+    """Writes `mine.yml`, a text or a document, into a folder of its own."""
+    def write(content):
+        (tmp_path / "mine.yml").write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return tmp_path
+    return write
+
+
+def job(**members):
+    return {"name": "ask", "endpoint": "/service-info", "operation": "GET", "response": {200: {}}, **members}
+
+
+def answering(answer):
+    """A fault that lets no request through to the right server."""
+    return Fault("answers for itself", (), lambda x: x.answer(**answer))
+
+
+# --- Our cases ------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def own_run(conformance, tmp_path_factory):
+    """All our cases against our server."""
+    folder = tmp_path_factory.mktemp("own")
+    run = conformance("--report-json", folder / "report.json", "--report-junit", folder / "junit.xml")
+    run.folder = folder
+    return run
+
+
+@pytest.mark.slow
+def test_all_our_cases_pass_or_warn(own_run):
+    assert own_run.of("FAIL") == set(), own_run.text
+    assert own_run.status == 0
+
+
+@pytest.mark.slow
+def test_every_warning_and_every_skipped_case_has_a_reason(own_run):
+    assert own_run.of("WARN") == WARNINGS.keys()
+    assert own_run.of("SKIP") == SKIPPED.keys()
+
+
+@pytest.mark.slow
+def test_every_case_is_told_as_it_ends(own_run, identifiers):
+    assert own_run.cases.keys() == set(identifiers)
+
+
+@pytest.mark.slow
+def test_the_last_line_counts(own_run):
+    counts = {word: int(count) for count, word in re.findall(r"(\d+) (passed|warned|failed|skipped)",
+                                                            own_run.text.splitlines()[-1])}
+    words = {"PASS": "passed", "WARN": "warned", "FAIL": "failed", "SKIP": "skipped"}
+    assert counts == {word: len(own_run.of(status)) for status, word in words.items() if own_run.of(status)}
+
+
+@pytest.mark.slow
+def test_no_task_is_left_behind(own_run, client):
+    assert not [t for t in client.all_tasks(page_size=2047) if t["state"] not in TERMINAL | {"CANCELING"}]
+
+
+# --- The official cases ---------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def official_images(engine):
+    """The images that the official cases name, where the engine does not have them."""
+    added = []
+    for name in ("alpine:latest", "ubuntu:20.04"):
+        try:
+            engine.request("GET", f"/images/{name}/json")
+        except AssertionError:
+            added.append(engine.add_busybox(name))
+    yield
+    for name in added:
+        engine.remove_image(name)
+
+
+@pytest.fixture(scope="module")
+def official_run(conformance, official_images, tmp_path_factory):
+    report = tmp_path_factory.mktemp("official") / "report.json"
+    run = conformance("--report-json", report, cases=OFFICIAL / "tests")
+    run.report = report
+    return run
+
+
+@official
+@pytest.mark.slow
+def test_the_official_cases_pass_as_they_stand(official_run):
+    assert official_run.cases == {path.stem: "PASS" for path in (OFFICIAL / "tests").glob("*.yml")}, official_run.text
+    assert official_run.status == 0
+
+
+@official
+@pytest.mark.slow
+def test_a_phase_of_the_report_is_an_official_file(official_run):
+    report = json.loads(official_run.report.read_text())
+    assert [phase["phase_name"] for phase in report["phases"]] == \
+        sorted(path.name for path in (OFFICIAL / "tests").glob("*.yml"))
+
+
+# --- Wrong servers --------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def quick_cases(scratch):
+    """Our cases with quick polling. Patient ones wait long enough for a busy machine, the others only for a moment."""
+    folders = {}
+    for name, timeout in (("patient", 60), ("impatient", 4)):
+        folders[name] = shutil.copytree(CASES, scratch / f"cases-{name}")
+        for path in folders[name].rglob("*.yml"):
+            path.write_text(path.read_text().replace("interval: 0.5, timeout: 600",
+                                                     f"interval: 0.1, timeout: {timeout}"))
+    return folders
+
+
+@pytest.fixture(scope="module")
+def proofs(request, conformance, server, quick_cases):
+    """What each chosen fault leads to: several wrong servers at a time, since most of a run is waiting."""
+    def prove(fault):
+        with wrong_server(server.url, fault) as wrong:
+            only = [argument for name in fault.seen_by for argument in ("--only", name)]
+            cases = quick_cases["impatient" if fault.waits else "patient"]
+            run = conformance("--jobs", 2, *only, url=wrong.url, cases=cases)
+        assert not wrong.errors, wrong.errors
+        return run
+
+    chosen = [item.callspec.params["name"] for item in request.session.items
+              if item.module is request.module and "name" in getattr(item, "callspec", item).__dict__.get("params", {})]
+    pool = concurrent.futures.ThreadPoolExecutor(4)
+    try:
+        yield {name: pool.submit(prove, FAULTS[name]) for name in chosen}
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_wrong_server_is_seen(proofs, name, only_warn):
+    fault, run = FAULTS[name], proofs[name].result()
+    assert run.cases == {case: "WARN" if case in only_warn else "FAIL" for case in fault.seen_by}, run.text
+    assert run.status == (1 if run.of("FAIL") else 0)
+    if not fault.waits:
+        # The case saw the fault itself, and not just a machine that was too slow.
+        assert "the task is still" not in run.text
+
+
+def test_every_case_sees_a_wrong_server(documents):
+    seen = {case for fault in FAULTS.values() for case in fault.seen_by}
+    ours = {name for name, (root, case) in documents.items() if "poiesis" in root.get("tags", [])}
+    assert documents.keys() - ours - seen == set()
+    assert seen - documents.keys() == set()
+
+
+@pytest.mark.slow
+def test_the_proxy_itself_is_a_right_server(conformance, server):
+    with wrong_server(server.url) as right:
+        run = conformance("--only", "get", "--only", "views", "--only", "list-tags", "--only", "service-info",
+                          "--only", "create", url=right.url)
+    assert not right.errors
+    assert run.of("PASS") == run.cases.keys(), run.text
+
+
+# --- Choosing cases -------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def listed(poiesis):
+    def run(*arguments):
+        done = poiesis("conformance", "--list", "--cases", CASES, *arguments)
+        assert done.returncode == 0, done.stderr
+        return [line.partition(":")[0] for line in done.stdout.splitlines()]
+    return run
+
+
+@pytest.fixture(scope="module")
+def identifiers(listed):
+    return listed()
+
+
+@pytest.fixture(scope="module")
+def documents():
+    """`{identifier: (file, case)}` of our cases, as YAML has them."""
+    found = {}
+    for path in FILES:
+        root = yaml.safe_load(path.read_text())
+        found |= {f"{path.stem}/{case['name']}": (root, case) for case in root["cases"]}
+    return found
+
+
+@pytest.fixture(scope="module")
+def only_warn(documents):
+    return {name for name, (root, case) in documents.items() if case.get("level", root.get("level")) == "should"}
+
+
+def test_list_names_every_case_once(identifiers, documents):
+    assert identifiers == list(documents)
+
+
+def test_list_shows_description_and_tags(poiesis):
+    done = poiesis("conformance", "--list", "--cases", CASES, "--only", "list_pages/default_page_size")
+    assert done.stdout == \
+        "list_pages/default_page_size: A page holds 256 tasks if no size is asked for  [list, pages, slow]\n"
+
+
+@pytest.mark.parametrize("globs, wanted", [
+    (["service_info/json"], lambda name: name == "service_info/json"),
+    (["list_tags"], lambda name: name.startswith("list_tags/")),
+    (["pages"], lambda name: name.startswith("list_pages/")),
+    (["*/json"], lambda name: name.endswith("/json")),
+    (["views/????"], lambda name: name == "views/full"),
+    (["list_*", "!list_t*"], lambda name: name.startswith("list_pages/")),
+    (["!run", "!create", "!poiesis"], lambda name: name.split("/")[0] in (
+        "get", "list_pages", "list_tags", "list_tasks", "resources", "service_info", "views")),
+    (["get", "service_info/type", "!*_identifier"], lambda name: name in (
+        "get/right_task", "get/json", "service_info/type")),
+    (["nothing"], lambda name: False),
+], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_only(listed, identifiers, globs, wanted):
+    chosen = listed(*(argument for glob in globs for argument in ("--only", glob)))
+    assert chosen == [name for name in identifiers if wanted(name)]
+
+
+def test_several_folders(poiesis, case_file):
+    done = poiesis("conformance", "--list", "--cases", case_file({"jobs": [job()]}), "--cases", CASES, "--only", "mine",
+                   "--only", "service_info/json")
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["mine", "service_info/json"]
+
+
+def test_without_an_output_url_cases_are_skipped(poiesis, server):
+    run = Run(poiesis("conformance", server.url, "--cases", CASES, "--only", "directories"))
+    assert set(run.cases.values()) == {"SKIP"}
+    assert "needs --output-url" in run.text
+    assert run.status == 0
+
+
+# --- How it ends ----------------------------------------------------------------------------------
+
+def test_a_passed_case_ends_it_with_0(conformance):
+    assert conformance("--only", "service_info/json").status == 0
+
+
+def test_a_warning_ends_it_with_0(conformance, case_file):
+    run = conformance(cases=case_file({"level": "should", "jobs": [job(response={201: {}})]}))
+    assert (run.cases, run.status) == ({"mine": "WARN"}, 0)
+
+
+def test_a_failure_ends_it_with_1(conformance, case_file):
+    run = conformance(cases=case_file({"jobs": [job(response={201: {}})]}))
+    assert (run.cases, run.status) == ({"mine": "FAIL"}, 1)
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["http://127.0.0.1:1", "--only", "no-such-case"], ["http://127.0.0.1:1", "--no-such-option"],
+    ["http://127.0.0.1:1", "--jobs", "many"], ["http://127.0.0.1:1", "http://127.0.0.1:2"],
+    ["", "--only", "service_info/json"], ["ftp://127.0.0.1", "--only", "service_info/json"],
+], ids=" ".join)
+def test_wrong_usage_ends_it_with_64(poiesis, arguments):
+    done = poiesis("conformance", "--cases", CASES, *arguments)
+    assert done.returncode == 64, done.stdout + done.stderr
+    assert done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize("url", ["{host}", "{url}/", "{url}/v1", "{url}/ga4gh/tes/v1/"])
+def test_urls_of_a_server(conformance, server, url):
+    run = conformance("--only", "service_info/json", url=url.format(url=server.url, host=server.url[7:]))
+    assert run.cases == {"service_info/json": "PASS"}, run.text
+
+
+# --- Files in error -------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("text, place, message", [
+    ("jobs: [\n", "2:1", ""),
+    ("- a\n", "1:1", "expected a mapping"),
+    ("", "1:1", "expected a mapping"),
+    ("jobs: []\nowner: me\n", "2:1", '"owner"'),
+    ("service: WES\njobs: []\n", "1:10", "TES"),
+    ("description: nothing to do\n", "1:1", "jobs"),
+    ("level: maybe\njobs: []\n", "1:8", "must or should"),
+    ("cases:\n  - jobs: []\n", "2:5", "name"),
+    ("jobs:\n  - {name: a, operation: GET, response: {200: {}}}\n", "2:5", "endpoint"),
+    ("jobs:\n  - {name: a, endpoint: /a, operation: GET, response: {}, expects: []}\n", "2:59", '"expects"'),
+    ("jobs:\n  - name: a\n    name: b\n", "3:5", '"name"'),
+    ("jobs:\n  - $ref: ./none.yml\n", "2:11", "./none.yml"),
+    ("jobs:\n  - {name: a, endpoint: /a, operation: GET, response: {}, expect: [{pointer: /a, equal: 1}]}\n", "2:82",
+     '"equal"'),
+    ("jobs:\n  - {name: a, endpoint: /a, operation: GET, response: {}, polling: {until: [], every: 1}}\n", "2:80",
+     '"every"'),
+    # What is of another kind than the syntax says would otherwise be passed over, and the case would pass.
+    ("jobs:\n  - {name: a, endpoint: /a, operation: GET, response: {}, expect: {pointer: /a}}\n", "2:67", ""),
+    ("jobs:\n  - {name: a, endpoint: /a, operation: GET, response: {}, filter: {path: a}}\n", "2:67", ""),
+    ("jobs:\n  - {name: a, endpoint: /a, operation: GET, response: {}, query_parameters: {a: b}}\n", "2:77", ""),
+    ("jobs:\n  - {name: a, endpoint: /a, operation: GET, response: 200}\n", "2:54", ""),
+    ("jobs:\n  - {name: a, endpoint: /a, operation: GET, response: {20x: {}}}\n", "2:55", ""),
+    ("jobs:\n  - {name: a, endpoint: /a, operation: GET, response: {}, repeat: many}\n", "2:67", ""),
+    ("jobs:\n  - {name: a, endpoint: /a, operation: GET, response: {}, expect: [{pointer: /a, matches: '('}]}\n", "2:91",
+     ""),
+    ("jobs:\n  - {name: a, endpoint: /a, operation: GET, response: {}, expect: [{pointer: /a, type: text}]}\n", "2:88", ""),
+    ("requires: output_url\njobs: []\n", "1:11", ""),
+    ("tags: poiesis\njobs: []\n", "1:7", ""),
+    ("cases: none\n", "1:8", ""),
+    ("cases: []\njobs: []\n", "", "jobs"),
+    ("cases:\n  - {name: a, jobs: []}\n  - {name: a, jobs: []}\n", "3:", ""),
+], ids=lambda value: re.sub(r"\s+", " ", value)[-60:] or "-")
+@pytest.mark.parametrize("way", ["run", "list"])
+def test_an_error_in_a_file_is_told_with_its_place(poiesis, server, case_file, text, place, message, way):
+    folder = case_file(text)
+    done = poiesis("conformance", *([server.url] if way == "run" else ["--list"]), "--cases", folder)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert re.match(rf"poiesis: {re.escape(str(folder))}/mine\.yml:{place}", done.stderr), done.stderr
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("document", [
+    {"jobs": [job(operation="POST", endpoint="/tasks", request_body="{")]},
+    {"vars": {"long": {"repeat": "x", "times": -1}}, "jobs": [job()]},
+    {"vars": {"long": {"repeat": "x", "times": 1e30}}, "jobs": [job()]},
+    {"jobs": [job(polling={"interval": 0, "timeout": 1e30})]},
+], ids=["body", "times -1", "times 1e30", "timeout 1e30"])
+def test_an_error_that_only_running_shows(conformance, case_file, document):
+    run = conformance(cases=case_file(document))
+    assert run.status == 2, run.text[:1000] + run.errors[:1000]
+    assert re.search(r"mine\.yml:\d+:\d+", run.text + run.errors)
+
+
+def test_an_error_in_a_template_names_the_template(poiesis, case_file):
+    folder = case_file({"jobs": [{"$ref": "./templates/t.yml"}]})
+    (folder / "templates").mkdir()
+    (folder / "templates" / "t.yml").write_text("- name: a\n  answer: b\n")
+    done = poiesis("conformance", "--list", "--cases", folder)
+    assert done.returncode == 2
+    assert f"{folder}/templates/t.yml:" in done.stderr
+
+
+@pytest.mark.parametrize("make", [lambda path: path / "missing", lambda path: path / "mine.yml", lambda path: path / "empty"],
+                         ids=["missing", "a file", "without cases"])
+def test_a_folder_without_cases(poiesis, case_file, make):
+    folder = case_file({"jobs": [job()]})
+    (folder / "empty").mkdir()
+    done = poiesis("conformance", "--list", "--cases", make(folder))
+    assert done.returncode == 2
+    assert str(make(folder)) in done.stderr
+    assert "NSCocoaErrorDomain" not in done.stderr
+
+
+# --- What a failure shows -------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def mixed(conformance, server, tmp_path_factory):
+    """A case of each outcome, with names that XML and JSON have to escape, and both reports."""
+    folder = tmp_path_factory.mktemp("mixed")
+    odd = '<a href="&">\N{DNA DOUBLE HELIX}'
+    (folder / "first.yml").write_text(yaml.safe_dump({
+        "description": odd, "spec": {"at": "GetServiceInfo", "says": "Returns the GA4GH service-info record"},
+        "cases": [
+            {"name": "good", "jobs": [job(name="one"), job(name="two")]},
+            {"name": "bad", "description": odd, "jobs": [job(name="one"), job(
+                name="create", endpoint="/tasks", operation="POST", request_body={"name": odd}, expect=[]),
+                job(name="never")]},
+            {"name": "warned", "level": "should", "jobs": [job(name="one", expect=[
+                {"pointer": "/id", "equals": odd, "spec": {"at": "ServiceInfo.Service.id", "says": "An identifier"}}])]},
+            {"name": "skipped", "requires": ["something"], "jobs": [job(name="one")]},
+        ]}, allow_unicode=True))
+    (folder / "second.yml").write_text(yaml.safe_dump({"jobs": [job(name="one", expect=[{"pointer": "/none"}])]}))
+    run = conformance("--report-json", folder / "report.json", "--report-junit", folder / "junit.xml", cases=folder)
+    run.report = json.loads((folder / "report.json").read_text())
+    run.junit = xml.etree.ElementTree.parse(folder / "junit.xml").getroot()
+    run.odd, run.url = odd, server.url
+    return run
+
+
+def test_the_text_of_a_failure(mixed):
+    block = re.search(r"^FAIL first/bad.*?(?=^\S)", mixed.text + "\nend", re.S | re.M)[0].splitlines()
+    assert block[0] == f"FAIL first/bad: {mixed.odd}"
+    assert block[1] == f"  POST {mixed.url}/ga4gh/tes/v1/tasks  (job 2, create)"
+    assert json.loads(block[2].removeprefix("  body: ")) == {"name": mixed.odd}
+    assert block[3] == "  status_code: expected status 200, found 400"
+    assert re.match(r'  answer: 400 \{.*executors.*\}$', block[4])
+    assert block[5] == "  GetServiceInfo: “Returns the GA4GH service-info record”"
+
+
+def test_the_text_of_a_warning_has_the_sentence_of_the_assertion(mixed):
+    block = re.search(r"^WARN first/warned.*?(?=^\S)", mixed.text + "\nend", re.S | re.M)[0]
+    assert f"GET {mixed.url}/ga4gh/tes/v1/service-info" in block
+    assert "expect-1: /id: expected equals" in block and 'found "' in block
+    assert "answer: 200 {" in block
+    assert "ServiceInfo.Service.id: “An identifier”" in block
+    assert "GetServiceInfo" not in block
+
+
+def test_the_text_of_a_skipped_case(mixed):
+    assert "SKIP first/skipped: needs --something" in mixed.text.splitlines()
+
+
+def test_a_case_without_a_description_has_no_dangling_colon(mixed):
+    assert "FAIL second" in mixed.text.splitlines()
+
+
+def test_the_whole_run(mixed):
+    assert mixed.cases == {"first/good": "PASS", "first/bad": "FAIL", "first/warned": "WARN", "first/skipped": "SKIP",
+                           "second": "FAIL"}
+    assert mixed.status == 1
+    assert re.match(r"1 passed, 1 warned, 2 failed, 1 skipped in \d+ s: ", mixed.text.splitlines()[-1])
+
+
+def test_a_long_answer_is_cut(conformance, case_file, server):
+    with wrong_server(server.url, answering({"document": {"id": "x" * 100_000}, "status": 201})) as wrong:
+        run = conformance(cases=case_file({"jobs": [job()]}), url=wrong.url)
+    assert run.cases == {"mine": "FAIL"}
+    assert len(run.text) < 10_000 and "…" in run.text
+
+
+def test_control_characters_of_an_answer_do_not_reach_the_terminal(conformance, case_file, server, tmp_path):
+    def escape(x):
+        x.answer({})
+        x.status, x.data = 500, b'\33]0;title\7 \0 \x9b31m \xff {"id": "<&\\u0000"}'
+    with wrong_server(server.url, Fault("answers in colours", (), escape)) as wrong:
+        run = conformance("--report-json", tmp_path / "report.json", "--report-junit", tmp_path / "junit.xml",
+                          cases=case_file({"jobs": [job()]}), url=wrong.url)
+    assert run.cases == {"mine": "FAIL"}
+    assert not re.search(r"[\0-\x08\x0b-\x1f\x7f-\x9f]", run.text), repr(run.text)
+    json.loads((tmp_path / "report.json").read_text())
+    xml.etree.ElementTree.parse(tmp_path / "junit.xml")
+
+
+# --- Judging --------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("expect, answer", [
+    ({"pointer": "/name", "equals": "\u00e9"}, {"name": "e\u0301"}),
+    ({"pointer": "/name", "lacks": "\u00e9"}, {"name": "e\u0301"}),
+    ({"pointer": "/name", "length": 2}, {"name": "\r\n"}),
+    ({"pointer": "/n", "equals": True}, {"n": 1}),
+    ({"pointer": "/n", "equals": 1}, {"n": "1"}),
+    ({"pointer": "/n", "type": "integer"}, {"n": 1.5}),
+    ({"pointer": "/n", "type": "time"}, {"n": "2026-02-30T00:00:00Z"}),
+    ({"pointer": "/n", "absent": True}, {"n": None}),
+    ({"pointer": "/n/*/a", "equals": 1}, {"n": [{"a": 1}, {"a": 2}]}),
+    ({"pointer": "/n/-1", "equals": 1}, {"n": []}),
+    ({"pointer": "/n", "keys": ["a"]}, {"n": {"a": 1, "b": 2}}),
+], ids=lambda value: ascii(value) if "pointer" in value else "")
+def test_an_assertion_that_does_not_hold(conformance, case_file, server, expect, answer):
+    fails = expect != {"pointer": "/name", "lacks": "\u00e9"} and expect != {"pointer": "/name", "length": 2}
+    with wrong_server(server.url, answering({"document": answer})) as wrong:
+        run = conformance(cases=case_file({"jobs": [job(schema=False, expect=[expect])]}), url=wrong.url)
+    assert run.cases == {"mine": "FAIL" if fails else "PASS"}, run.text
+
+
+@pytest.mark.parametrize("body, found", [(b"", "no JSON"), (b"<html>", "no JSON"), (b"null", "object"), (b"[]", "object")],
+                         ids=["nothing", "HTML", "null", "array"])
+def test_an_answer_that_is_no_record(conformance, case_file, server, body, found):
+    def act(x):
+        x.answer({})
+        x.data = body
+    with wrong_server(server.url, Fault("answers something else", (), act)) as wrong:
+        run = conformance(cases=case_file({"jobs": [job()]}), url=wrong.url)
+    assert run.cases == {"mine": "FAIL"}
+    assert "response_schema_validation: the answer" in run.text and found in run.text
+
+
+def test_a_request_is_sent_as_the_file_says(conformance, case_file, server):
+    seen = []
+
+    def act(x):
+        seen.append((x.method, x.path, x.query, x.headers, x.body))
+        x.answer({})
+    with wrong_server(server.url, Fault("listens", (), act)) as wrong:
+        run = conformance("--jobs", 1, url=wrong.url, cases=case_file({"vars": {"odd": 'a "/?&=+ü'}, "jobs": [
+            job(schema=False, endpoint="/x/{odd}", query_parameters=[{"b": "{odd}"}, {"a": ["1", "2"]}, {"b": None}]),
+            job(schema=False, operation="POST", endpoint="{server}/y", request_body='{"a": "{odd}"}',
+                headers={"X-Own": "{odd|upper}", "Accept": "text/plain"}),
+            job(schema=False, operation="POST", endpoint="/z", raw_body="", headers={"Content-Type": None}),
+        ]}))
+    assert run.cases == {"mine": "PASS"}, run.text
+    first, second, third = seen
+    assert first[:3] == ("GET", "/ga4gh/tes/v1/x/a%20%22%2F%3F%26%3D%2B%C3%BC",
+                         [("b", 'a "/?&=+ü'), ("a", "1"), ("a", "2"), ("b", "")])
+    headers = {name.lower(): value for name, value in second[3].items()}
+    assert second[:2] == ("POST", "/y") and json.loads(second[4]) == {"a": 'a "/?&=+ü'}
+    assert headers["accept"] == "text/plain" and headers["content-type"] == "application/json"
+    assert "content-type" not in {name.lower() for name in third[3]} and not third[4]
+
+
+def test_tasks_of_a_failed_case_are_cancelled(conformance, case_file, client):
+    run = conformance(cases=case_file({"jobs": [
+        job(operation="POST", endpoint="/tasks", storage_vars={"id": "/id"}, request_body={
+            "tags": {"left": "{unique}"}, "name": "left by a failed case",
+            "executors": [{"image": "{image}", "command": ["sleep", "600"]}]}),
+        job(response={299: {}})]}))
+    assert run.cases == {"mine": "FAIL"}
+    task, = client.list(name_prefix="left by a failed case")["tasks"]
+    client.wait(task["id"], {"CANCELED"})
+
+
+# --- Reports --------------------------------------------------------------------------------------
+
+def shape(value):
+    """The members at each level; those of a list's items together."""
+    if isinstance(value, dict):
+        return {name: shape(member) for name, member in value.items()}
+    if isinstance(value, list):
+        together = {}
+        for item in value:
+            together = {**together, **found} if isinstance(found := shape(item), dict) else found
+        return [together]
+    return type(value).__name__
+
+
+@official
+@pytest.mark.parametrize("sample", ["pass.json", "fail.json"])
+def test_the_json_report_has_the_members_of_the_official_one(mixed, sample):
+    assert shape(mixed.report) == shape(json.loads((OFFICIAL / "report-samples" / sample).read_text()))
+
+
+def test_the_json_report_counts_checks(mixed):
+    def count(cases):
+        words = {"UNKNOWN": "unknown", "PASS": "passed", "WARN": "warned", "FAIL": "failed", "SKIP": "skipped"}
+        return {word: sum(case["status"] == status for case in cases) for status, word in words.items()}
+
+    report = mixed.report
+    assert report["status"] == "FAIL"
+    for phase in report["phases"]:
+        for test in phase["tests"]:
+            if test["status"] != "SKIP":
+                assert test["summary"] == count(test["cases"])
+        for name in phase["summary"]:
+            assert phase["summary"][name] == sum(test["summary"][name] for test in phase["tests"])
+    for name in report["summary"]:
+        assert report["summary"][name] == sum(phase["summary"][name] for phase in report["phases"])
+    assert report["summary"]["skipped"] == 1 and report["summary"]["warned"] == 1 and report["summary"]["failed"] == 2
+
+
+def test_the_json_report_has_files_jobs_and_checks(mixed):
+    first, second = mixed.report["phases"]
+    assert (first["phase_name"], first["phase_description"]) == ("first.yml", mixed.odd)
+    assert [(test["test_name"], test["status"]) for test in first["tests"]] == [
+        ("good/one", "PASS"), ("good/two", "PASS"), ("bad/one", "PASS"), ("bad/create", "FAIL"),
+        ("warned/one", "WARN"), ("skipped", "SKIP")]
+    assert [test["test_name"] for test in second["tests"]] == ["one"]
+    failed = first["tests"][3]["cases"]
+    assert [(check["case_name"], check["status"]) for check in failed] == [
+        ("request_body_json_validation", "PASS"), ("status_code", "FAIL")]
+    assert "expected status 200, found 400" in failed[1]["message"]
+    assert "Returns the GA4GH service-info record" in failed[1]["message"]
+    assert json.dumps(mixed.odd, ensure_ascii=False) in failed[1]["log_messages"][0]
+    assert "400" in failed[1]["log_messages"][1]
+
+
+def test_times_of_the_json_report_are_in_order(mixed):
+    def check(outer, inner):
+        assert outer["start_time"] <= inner["start_time"] <= inner["end_time"] <= outer["end_time"]
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", inner["start_time"])
+    for phase in mixed.report["phases"]:
+        check(mixed.report, phase)
+        for test in phase["tests"]:
+            check(phase, test)
+            for case in test["cases"]:
+                check(test, case)
+
+
+def test_a_case_that_skips_itself_is_one_test_of_the_report(conformance, case_file, tmp_path):
+    report = tmp_path / "report.json"
+    run = conformance("--report-json", report, cases=case_file(
+        {"cases": [{"name": "a", "jobs": [job(), job(skip_unless=[{"pointer": "/none"}])]}]}))
+    assert run.cases == {"mine/a": "SKIP"}
+    test, = json.loads(report.read_text())["phases"][0]["tests"]
+    assert (test["test_name"], test["status"]) == ("a", "SKIP")
+
+
+def test_the_junit_report(mixed):
+    root = mixed.junit
+    assert root.tag == "testsuites"
+    assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("5", "2", "1")
+    first, second = root.findall("testsuite")
+    assert (first.get("name"), first.get("tests"), first.get("failures"), first.get("skipped")) == ("first", "4", "1", "1")
+    assert (second.get("name"), second.get("tests"), second.get("failures"), second.get("skipped")) == ("second", "1", "1", "0")
+    cases = {case.get("name"): case for case in first}
+    assert list(cases) == ["good", "bad", "warned", "skipped"]
+    assert {case.get("classname") for case in first} == {"first"}
+    assert all(float(case.get("time")) >= 0 for case in first)
+    assert list(cases["good"]) == []
+    assert "expected status 200, found 400" in cases["bad"].find("failure").get("message")
+    assert mixed.odd in cases["bad"].find("failure").text
+    assert "“Returns the GA4GH service-info record”" in cases["bad"].find("failure").text
+    assert cases["warned"].find("failure") is None and "expect-1" in cases["warned"].find("system-out").text
+    assert cases["skipped"].find("skipped").get("message") == "needs --something"
+
+
+@pytest.mark.slow
+def test_the_reports_of_all_cases_agree(own_run):
+    root = xml.etree.ElementTree.parse(own_run.folder / "junit.xml").getroot()
+    assert int(root.get("tests")) == len(root.findall("testsuite/testcase")) == len(own_run.cases)
+    assert int(root.get("failures")) == len(own_run.of("FAIL"))
+    report = json.loads((own_run.folder / "report.json").read_text())
+    assert [phase["phase_name"] for phase in report["phases"]] == [path.name for path in FILES]
+    tests = [test for phase in report["phases"] for test in phase["tests"]]
+    assert {name.partition("/")[0] for name in (test["test_name"] for test in tests)} == \
+        {name.partition("/")[2] for name in own_run.cases}
+
+
+def test_a_report_that_cannot_be_written_is_told(conformance, tmp_path):
+    run = conformance("--only", "service_info/json", "--report-json", tmp_path / "none" / "report.json",
+                      "--report-junit", tmp_path / "junit.xml")
+    assert run.status not in (0, 1), "1 means that a case failed"
+    assert f"{tmp_path}/none/report.json" in run.errors
+
+
+# --- Servers that do not answer -------------------------------------------------------------------
+
+def test_a_server_that_is_not_there(conformance):
+    run = conformance("--only", "service_info", "--only", "create/answer", url=f"http://127.0.0.1:{free_port()}")
+    assert set(run.cases.values()) == {"FAIL"}
+    assert "status_code: no answer: " in run.text and "refused" in run.text + "refused"
+    assert run.status == 1
+
+
+def test_a_server_that_hangs_up(conformance):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def hang_up():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(1 << 16)
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        run = conformance("--only", "service_info/json", "--only", "create/answer",
+                          url=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        listener.shutdown(socket.SHUT_RDWR)
+    assert run.cases == {"service_info/json": "FAIL", "create/answer": "FAIL"}
+    assert run.text.count("no answer: ") == 2
+
+
+@pytest.mark.slow
+def test_a_server_that_is_silent(conformance):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        run = conformance("--only", "service_info/json", url=f"http://127.0.0.1:{listener.getsockname()[1]}", seconds=90)
+    assert run.cases == {"service_info/json": "FAIL"}
+    assert "no answer: " in run.text and "60 seconds" in run.text
+
+
+# --- What the cases rest on -----------------------------------------------------------------------
+
+def table():
+    """`(place, sentence, [case])` of the first table of the README that has cases."""
+    text = (CASES / "README.md").read_text()
+    rows = text.partition("## Sentence and case")[2].partition("\n## ")[0]
+    for line in rows.splitlines():
+        if match := re.fullmatch(r"\| `([\w.]+)` \| (.+) \| ((?:`[\w/]+`(?:, )?)+) \|", line):
+            yield match[1], match[2], re.findall(r"`([\w/]+)`", match[3])
+        else:
+            assert not line.startswith("| `"), f"a row of another form: {line}"
+
+
+def test_the_readme_names_cases_that_exist_and_all_of_them(documents):
+    named = {case for _, _, cases in table() for case in cases}
+    binding = {name for name, (root, _) in documents.items() if "poiesis" not in root.get("tags", [])}
+    assert named == binding
+
+
+def sentences(node):
+    """Every `spec` entry below a node."""
+    if isinstance(node, dict):
+        spec = node.get("spec")
+        if isinstance(spec, dict) and spec.keys() == {"at", "says"}:
+            yield spec
+        elif isinstance(spec, list):
+            yield from spec
+        for name, value in node.items():
+            if name != "spec":
+                yield from sentences(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from sentences(item)
+
+
+def test_the_readme_says_what_the_cases_say(documents):
+    stated = {(spec["at"], words(spec["says"]), name) for name, (root, case) in documents.items()
+              for spec in (*sentences(case), *(sentences({"spec": root["spec"]}) if "spec" in root else ()))
+              if spec["at"] != "docs"}
+    assert {(place, words(sentence), case) for place, sentence, cases in table() for case in cases} == stated
+
+
+def test_every_case_has_a_sentence(documents):
+    assert [name for name, (root, case) in documents.items()
+            if "spec" not in root and not list(sentences(case))] == []
+
+
+def words(text):
+    return " ".join(str(text).split())
+
+
+class Description:
+    """The specification's documents."""
+
+    def __init__(self):
+        self.tes = yaml.safe_load((SPECIFICATION / "openapi.yaml").read_text())
+        self.info = yaml.safe_load((SPECIFICATION / "service-info.yaml").read_text())
+        self.operations = {operation["operationId"]: operation for path in self.tes["paths"].values()
+                           for operation in path.values() if isinstance(operation, dict)}
+
+    def resolve(self, node):
+        """The node itself, unless it is nothing but a reference."""
+        while isinstance(node, dict) and "$ref" in node:
+            name = node["$ref"].rpartition("/")[2]
+            document = self.info if "service-info.yaml" in node["$ref"] else self.tes
+            kind = "parameters" if "/parameters/" in node["$ref"] else "schemas"
+            node = document["components"][kind][name]
+        return node
+
+    def at(self, place):
+        name, *rest = place.split(".")
+        if name == "view":
+            return self.tes["components"]["parameters"]["view"]
+        if name in self.operations:
+            operation = self.operations[name]
+            if not rest:
+                return operation
+            if rest == ["requestBody"]:
+                return operation["requestBody"]
+            return next(p for p in map(self.resolve, operation["parameters"]) if p["name"] == rest[0])
+        if name == "ServiceInfo":
+            node, rest = self.info["components"]["schemas"][rest[0]], rest[1:]
+        else:
+            node = self.tes["components"]["schemas"][name]
+        for member in rest:
+            parts = [node, *map(self.resolve, node.get("allOf", []))]
+            node = next(part["properties"][member] for part in parts if member in part.get("properties", {}))
+        return node
+
+    def says(self, place, sentence):
+        node = self.at(place)
+        sentence = words(sentence)
+        if any(sentence in words(part.get("description", "")) for part in (node, self.resolve(node))):
+            return True
+        fact, _, value = sentence.partition(": ")
+        schema = self.resolve(node.get("schema", node))
+        found = schema.get(fact, node.get(fact))
+        if fact == "content":
+            return any(value in answer.get("content", {}) for answer in node["responses"].values())
+        if isinstance(found, list):
+            return value == ", ".join(found)
+        return found is not None and value == (str(found).lower() if isinstance(found, bool) else str(found))
+
+
+def test_every_sentence_stands_in_the_specification(documents):
+    description = Description()
+    missing = []
+    for path in FILES:
+        for spec in sentences(yaml.safe_load(path.read_text())):
+            if spec["at"] != "docs" and not description.says(spec["at"], spec["says"]):
+                missing.append((path.name, spec))
+    assert missing == []
