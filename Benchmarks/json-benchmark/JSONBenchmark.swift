@@ -40,7 +40,8 @@ struct JSONBenchmark {
     }
 
     private static func row(_ name: String, _ own: Double, _ other: Double) {
-        print("| \(name) | \(milliseconds(own)) ms | \(milliseconds(other)) ms | \((other / own * 10).rounded() / 10) |")
+        print(
+            "| \(name) | \(milliseconds(own)) ms | \(milliseconds(other)) ms | \((other / own * 10).rounded() / 10) |")
     }
 
     private static func milliseconds(_ seconds: Double) -> Double { (seconds * 100_000).rounded() / 100 }
@@ -86,7 +87,8 @@ struct JSONBenchmark {
                     path: "/data/part-\(number).bam", type: .file)
             },
             outputs: (0..<2).map { number in
-                TESOutput(url: "s3://bucket/sample-\(index)/out-\(number).bam", path: "/data/out-\(number).bam", type: .file)
+                TESOutput(
+                    url: "s3://bucket/sample-\(index)/out-\(number).bam", path: "/data/out-\(number).bam", type: .file)
             },
             resources: TESResources(cpuCores: 4, ramGb: 7.5, diskGb: 100),
             executors: [executor, executor], volumes: ["/scratch"],

@@ -86,6 +86,22 @@ package struct GeneratorPipeline: Sendable {
         return statements.map { $0 + ";\n" }.joined(separator: "\n")
     }
 
+    /// What changes between two versions of a specification, and the draft of a migration of its tables.
+    ///
+    /// Both are compared without the overlay: it is ours, not the specification's. The tables are those with it.
+    package func difference(
+        from old: Input, to new: Input
+    ) throws(Diagnostics) -> (changes: [SpecChange], migration: [MigrationDraft.Step]) {
+        func load(_ input: Input) throws(Diagnostics) -> SpecDocument {
+            try DocumentLoader(documents: input.files, references: input.references).load(input.document)
+        }
+        let changes = SpecDifference.changes(from: try load(old), to: try load(new))
+        guard old.persistence != nil, new.persistence != nil else { return (changes, []) }
+        let draft = MigrationDraft(
+            from: try tables(old, try contract(old)), to: try tables(new, try contract(new)))
+        return (changes, draft.steps)
+    }
+
     private func overlaid(_ input: Input) throws(Diagnostics) -> [String: YAMLNode] {
         var files = input.files
         if let overlay = input.overlay, let document = files[input.document] {

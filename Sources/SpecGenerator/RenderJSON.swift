@@ -23,9 +23,12 @@ struct JSONRenderer {
             source.line("\(structure.properties.isEmpty ? "let" : "var") value = \(structure.name)()")
             source.line("var seen: UInt64 = 0")
             source.line("var others: Set<String> = []")
+            let required = structure.properties.enumerated().filter { $0.element.isRequired && !$0.element.isReadOnly }
+            if !required.isEmpty { source.line("var given: UInt64 = 0") }
             source.block("while let key = try reader.nextKey()") { source in
                 places(structure, &source)
                 source.line("guard try reader.beginValue(key, place: place, &seen, &others) else { continue }")
+                if !required.isEmpty { source.line("given |= 1 << UInt64(place)") }
                 source.line("switch place {")
                 for (index, property) in structure.properties.enumerated() {
                     source.line("case \(index + 1):")
@@ -38,6 +41,10 @@ struct JSONRenderer {
                 }
                 source.line("default: try reader.skip()")
                 source.line("}")
+            }
+            for (index, property) in required {
+                source.line(
+                    "if given & \(1 << UInt64(index + 1)) == 0 { reader.missing(\(literal(property.jsonName))) }")
             }
             for property in structure.properties {
                 guard let fill = property.filledIn else { continue }

@@ -13,10 +13,15 @@ struct TESGenerate {
 
           generate --part types|routes|description|store --output FOLDER   write the files of one part
           check                                                 say what is wrong, write nothing
+          diff OLD NEW                                          what changes, and what it means for the tables
           print --part types|routes|description|store | --ddl               print instead of writing
 
-        example:
+        diff takes two documents in place of --document and ends with 0 where nothing differs, 1 where something does, 2 where
+        one cannot be read. --migration FILE writes the migration's draft, too.
+
+        examples:
           tes-generate check --document spec/tes/1.1.0/openapi.yaml --overlay spec/overlay.yaml
+          tes-generate diff old.yaml new.yaml --overlay spec/overlay.yaml --persistence spec/persistence.yaml
         """
 
     static func main() {
@@ -33,6 +38,7 @@ struct TESGenerate {
 
     private static func run(_ arguments: [String]) throws {
         guard let command = arguments.first, command != "--help", command != "-h" else { return print(help) }
+        if command == "diff" { return try SpecDiffCommand(Array(arguments.dropFirst())).run() }
         let options = try Options(arguments.dropFirst())
         let input = try options.input()
         let pipeline = GeneratorPipeline()
@@ -81,6 +87,7 @@ struct Options {
     private(set) var part: GeneratedPart?
     private(set) var output: String?
     private(set) var printsDDL = false
+    private(set) var migration: String?
 
     init(_ arguments: ArraySlice<String>) throws {
         var rest = arguments
@@ -95,6 +102,7 @@ struct Options {
             case "--overlay": overlay = value
             case "--persistence": persistence = value
             case "--output": output = value
+            case "--migration": migration = value
             case "--part":
                 guard let part = GeneratedPart(rawValue: value) else {
                     throw UsageError(message: "--part is types, routes, description or store, not \(value)")
@@ -114,8 +122,9 @@ struct Options {
         return part
     }
 
-    func input() throws -> GeneratorPipeline.Input {
-        guard let document else { throw UsageError(message: "--document FILE is missing") }
+    /// - Parameter name: the main document's name in messages and references; its path where it is nil.
+    func input(document given: String? = nil) throws -> GeneratorPipeline.Input {
+        guard let document = given ?? document else { throw UsageError(message: "--document FILE is missing") }
         var files: [String: YAMLNode] = [:]
         for file in [document] + references.values { files[file] = try read(file) }
         return GeneratorPipeline.Input(

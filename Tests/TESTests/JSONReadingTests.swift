@@ -7,7 +7,7 @@ import Testing
         let reading = try Reading(
             "{\"new\":{\"a\":[1,null,{\"b\":\"c\"}]},\"name\":\"n\",\"other\":-1.5e3}", as: TESTask.self, .request)
         #expect(reading.value == TESTask(name: "n"))
-        #expect(reading.problems.isEmpty)
+        #expect(reading.problems == ["/executors is required"])
     }
 
     @Test func nullCountsAsAbsent() throws {
@@ -20,6 +20,16 @@ import Testing
         #expect(reading.problems.isEmpty)
     }
 
+    @Test func whatIsRequiredHasToBeThere() throws {
+        let text = "{\"executors\":[{\"image\":null},{\"command\":[],\"image\":\"\"}],\"outputs\":[{}]}"
+        let missing = [
+            "/executors/0/image is required", "/executors/0/command is required", "/outputs/0/path is required",
+            "/outputs/0/url is required",
+        ]
+        #expect(Set(try Reading(text, as: TESTask.self, .request).problems) == Set(missing))
+        #expect(try Reading(text, as: TESTask.self, .answer).problems.isEmpty)
+    }
+
     @Test func nullInsideAnArrayIsAProblem() throws {
         let text = """
             {"volumes":["/a",null],"inputs":[null,{"path":"/b"}],"executors":[{"command":[null,null]}]}
@@ -28,7 +38,7 @@ import Testing
         #expect(
             reading.problems == [
                 "/volumes/1 must not be null", "/inputs/0 must not be null", "/executors/0/command/0 must not be null",
-                "/executors/0/command/1 must not be null",
+                "/executors/0/command/1 must not be null", "/executors/0/image is required",
             ])
     }
 
@@ -118,7 +128,7 @@ import Testing
             """
         let reading = try Reading(text, as: TESTask.self, .request)
         #expect(reading.value == TESTask(name: "n"))
-        #expect(reading.problems.isEmpty)
+        #expect(reading.problems == ["/executors is required"])
         let answer = try Reading(text, as: TESTask.self, .answer)
         #expect(
             answer.problems == [
@@ -171,7 +181,7 @@ import Testing
             reading.problems == [
                 "/name must not hold the character U+0000", "/volumes/0 must not hold the character U+0000",
                 "/tags/k\u{0} must not hold the character U+0000 in its name",
-                "/tags/w must not hold the character U+0000",
+                "/tags/w must not hold the character U+0000", "/executors is required",
             ])
     }
 

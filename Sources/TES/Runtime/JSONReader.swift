@@ -340,15 +340,22 @@ package struct JSONReader {
 
     // MARK: Problems
 
+    /// Notes that a request leaves out what it has to hold; answers are taken as they are.
+    package mutating func missing(_ name: String) {
+        guard purpose == .request else { return }
+        note("is required", inside: name)
+    }
+
     private static let mostProblems = 100
 
-    private mutating func note(_ message: String) {
+    private mutating func note(_ message: String, inside name: String? = nil) {
         guard problems.count <= Self.mostProblems else { return }
         if problems.count == Self.mostProblems {
             problems.append(RequestProblem("", "and more: these are the first \(Self.mostProblems) problems"))
             return
         }
-        problems.append(RequestProblem(pointer.map { "/" + text($0) }.joined(), message))
+        let place = pointer.map { "/" + text($0) }.joined() + (name.map { "/" + pointerSegment($0) } ?? "")
+        problems.append(RequestProblem(place, message))
     }
 
     private func text(_ segment: Segment) -> String {
