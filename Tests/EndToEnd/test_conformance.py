@@ -1,4 +1,4 @@
-"""`poiesis conformance`: our cases and the official ones pass here, each of ours sees a wrong server, and what it tells."""
+"""`poiesis conformance`: our cases and the official ones pass here, each of ours sees a wrong server; what it tells."""
 
 import concurrent.futures
 import json
@@ -20,7 +20,7 @@ CASES = REPOSITORY / "conformance"
 FILES = sorted(path for path in CASES.glob("*.yml"))
 SPECIFICATION = REPOSITORY / "spec" / "tes" / "1.1.0"
 OFFICIAL = REPOSITORY.parent / "shared" / "reference" / "ga4gh-tests"
-official = pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the official cases lie beside the clone of developers only")
+official = pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the official cases lie beside developers' clones only")
 
 WARNINGS = {
     "output_patterns/no_double_star": "we take ** as real clients use it: it crosses folders",
@@ -85,8 +85,23 @@ def answering(answer):
 # --- Our cases ------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
-def own_run(conformance, tmp_path_factory):
-    """All our cases against our server."""
+def silence(poiesis):
+    """A run against a server that takes connections and never answers; it takes a minute."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        process = poiesis.start("conformance", f"http://127.0.0.1:{listener.getsockname()[1]}", "--cases", str(CASES),
+                                "--only", "service_info/json")
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture(scope="module")
+def own_run(silence, conformance, tmp_path_factory):
+    """All our cases against our server. The minute of silence passes meanwhile."""
     folder = tmp_path_factory.mktemp("own")
     run = conformance("--report-json", folder / "report.json", "--report-junit", folder / "junit.xml")
     run.folder = folder
@@ -331,7 +346,7 @@ def test_urls_of_a_server(conformance, server, url):
 # --- Files in error -------------------------------------------------------------------------------
 
 def one_job(more, response="{200: {}}"):
-    """A file with one job; what is added begins in column 69 of line 2."""
+    """A file with one job; what is added begins in column 70 of line 2."""
     return f"jobs:\n  - {{name: a, endpoint: /tasks, operation: GET, response: {response}, {more}}}\n"
 
 
@@ -347,11 +362,11 @@ def one_job(more, response="{200: {}}"):
     ("jobs:\n  - {name: a, operation: GET, response: {200: {}}}\n", "2:5", "endpoint"),
     ("jobs:\n  - name: a\n    name: b\n", "3:5", '"name"'),
     ("jobs:\n  - $ref: ./none.yml\n", "2:11", "./none.yml"),
-    (one_job("expects: []"), "2:69", '"expects"'),
-    (one_job("expect: [{pointer: /a, equal: 1}]"), "2:92", '"equal"'),
-    (one_job("filter: [{path: $response.a, type: string, length: 1}]"), "2:112", '"length"'),
-    (one_job("polling: {until: [], every: 1}"), "2:90", '"every"'),
-    (one_job("env_vars: {HOME: /}"), "2:80", '"HOME"'),
+    (one_job("expects: []"), "2:70", '"expects"'),
+    (one_job("expect: [{pointer: /a, equal: 1}]"), "2:93", '"equal"'),
+    (one_job("filter: [{path: $response.a, type: string, length: 1}]"), "2:113", '"length"'),
+    (one_job("polling: {until: [], every: 1}"), "2:91", '"every"'),
+    (one_job("env_vars: {HOME: /}"), "2:81", '"HOME"'),
     # What is of another kind than the syntax says would otherwise be passed over, and the case would pass.
     (one_job("expect: {pointer: /a}"), "2:", ""),
     (one_job("skip_unless: {pointer: /a}"), "2:", ""),
@@ -412,14 +427,13 @@ def test_an_error_in_a_template_names_the_template(poiesis, case_file):
     assert f"{folder}/templates/t.yml:" in done.stderr
 
 
-@pytest.mark.parametrize("make", [lambda path: path / "missing", lambda path: path / "mine.yml", lambda path: path / "empty"],
-                         ids=["missing", "a file", "without cases"])
-def test_a_folder_without_cases(poiesis, case_file, make):
+@pytest.mark.parametrize("name", ["missing", "mine.yml", "empty"])
+def test_a_folder_without_cases(poiesis, case_file, name):
     folder = case_file({"jobs": [job()]})
     (folder / "empty").mkdir()
-    done = poiesis("conformance", "--list", "--cases", make(folder))
+    done = poiesis("conformance", "--list", "--cases", folder / name)
     assert done.returncode == 2
-    assert str(make(folder)) in done.stderr
+    assert str(folder / name) in done.stderr
     assert "NSCocoaErrorDomain" not in done.stderr
 
 
@@ -437,8 +451,8 @@ def mixed(conformance, server, tmp_path_factory):
             {"name": "bad", "description": odd, "jobs": [job(name="one"), job(
                 name="create", endpoint="/tasks", operation="POST", request_body={"name": odd}, expect=[]),
                 job(name="never")]},
-            {"name": "warned", "level": "should", "jobs": [job(name="one", expect=[
-                {"pointer": "/id", "equals": odd, "spec": {"at": "ServiceInfo.Service.id", "says": "An identifier"}}])]},
+            {"name": "warned", "level": "should", "jobs": [job(name="one", expect=[{
+                "pointer": "/id", "equals": odd, "spec": {"at": "ServiceInfo.Service.id", "says": "An identifier"}}])]},
             {"name": "skipped", "requires": ["something"], "jobs": [job(name="one")]},
         ]}, allow_unicode=True))
     (folder / "second.yml").write_text(yaml.safe_dump({"jobs": [job(name="one", expect=[{"pointer": "/none"}])]}))
@@ -557,8 +571,9 @@ def test_an_assertion_that_holds(judged, expect, answer):
     assert run.cases == {"mine": "PASS"}, run.text
 
 
-@pytest.mark.parametrize("body, found", [(b"", "no JSON"), (b"<html>", "no JSON"), (b"null", "object"), (b"[]", "object")],
-                         ids=["nothing", "HTML", "null", "array"])
+@pytest.mark.parametrize("body, found", [
+    (b"", "no JSON"), (b"<html>", "no JSON"), (b"null", "object"), (b"[]", "object"),
+], ids=["nothing", "HTML", "null", "array"])
 def test_an_answer_that_is_no_record(conformance, case_file, server, body, found):
     def act(x):
         x.answer({})
@@ -682,9 +697,10 @@ def test_the_junit_report(mixed):
     root = mixed.junit
     assert root.tag == "testsuites"
     assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("5", "2", "1")
-    first, second = root.findall("testsuite")
-    assert (first.get("name"), first.get("tests"), first.get("failures"), first.get("skipped")) == ("first", "4", "1", "1")
-    assert (second.get("name"), second.get("tests"), second.get("failures"), second.get("skipped")) == ("second", "1", "1", "0")
+    first, second = suites = root.findall("testsuite")
+    assert [(suite.get("name"), suite.get("tests"), suite.get("failures"), suite.get("skipped")) for suite in suites] == [
+        ("first", "4", "1", "1"), ("second", "1", "1", "0")]
+    assert len(second) == 1
     cases = {case.get("name"): case for case in first}
     assert list(cases) == ["good", "bad", "warned", "skipped"]
     assert {case.get("classname") for case in first} == {"first"}
@@ -751,13 +767,11 @@ def test_a_server_that_hangs_up(conformance):
 
 
 @pytest.mark.slow
-def test_a_server_that_is_silent(conformance):
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        run = conformance("--only", "service_info/json", url=f"http://127.0.0.1:{listener.getsockname()[1]}", seconds=90)
-    assert run.cases == {"service_info/json": "FAIL"}
-    assert "no answer: " in run.text and "60 seconds" in run.text
+def test_a_server_that_is_silent(silence):
+    text, _ = silence.communicate(timeout=90)
+    assert "FAIL service_info/json: " in text
+    assert "no answer: " in text and "60 seconds" in text
+    assert silence.returncode == 1
 
 
 # --- What the cases rest on -----------------------------------------------------------------------

@@ -778,8 +778,9 @@ def _table():
         fault("no creation time", "create/creation_time views/full", shown(without("creation_time"))),
         fault("times are local", "create/creation_time",
               shown(only_if("creation_time", sets(creation_time="2026-01-01 10:00")))),
-        fault("tags are ASCII", "create/document_kept list_tags/any_characters", task(only_if("tags", lambda t: t.update(
-            tags={key.encode("ascii", "ignore").decode(): value for key, value in t["tags"].items()})))),
+        fault("tag keys are ASCII", "create/document_kept list_tags/any_characters", task(only_if(
+            "tags", lambda t: t.update(tags={key.encode("ascii", "ignore").decode(): value
+                                             for key, value in t["tags"].items()})))),
         fault("descriptions are forgotten", "create/document_kept views/full", shown(without("description"))),
         fault("anything is accepted",
               "create/no_executors create/executor_without_image create/executor_without_command"
@@ -792,7 +793,8 @@ def _table():
         fault("relative paths become absolute", "create/relative_paths", task(each(
             lambda t: [i.update(path="/" + i["path"].lstrip("/")) for i in t.get("inputs", [])],
             lambda t: [e.update(stdout="/" + e["stdout"].lstrip("/")) for e in t["executors"] if "stdout" in e]))),
-        fault("answers are HTML", "create/answer get/json list_tasks/answer service_info/json cancel/running", _not_json),
+        fault("answers are HTML", "create/answer get/json list_tasks/answer service_info/json cancel/running",
+              _not_json),
         # Get and views
         fault("anything is found", "get/exact_identifier get/unknown_identifier get/odd_identifier", _finds_anything),
         fault("always the first task", "get/right_task", _first_task),
