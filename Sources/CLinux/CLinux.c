@@ -15,7 +15,7 @@
 
 int poiesis_openat2(int folder, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
     /* The kernel refuses a mode where nothing can be made. */
-    struct open_how how = {.flags = flags, .mode = flags & O_CREAT ? mode : 0, .resolve = resolve};
+    struct open_how how = {.flags = flags, .mode = flags & (O_CREAT | POIESIS_TMPFILE) ? mode : 0, .resolve = resolve};
     return (int)syscall(SYS_openat2, folder, path, &how, sizeof how);
 }
 

@@ -25,9 +25,15 @@ package struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// errno of work that was broken off because nobody wants it any more.
+    package static let cancelled = ECANCELED
+
     package var isMissing: Bool { code == ENOENT || code == ENOTDIR }
     package var isDiskFull: Bool { code == ENOSPC || code == EDQUOT }
-    package var isDenied: Bool { code == EACCES || code == EPERM }
+    /// What lies there is not what is wanted, or is closed to this user: looking again would show the same.
+    package var isUnusable: Bool {
+        [ELOOP, EXDEV, ENXIO, EISDIR, ENODEV, EACCES, EPERM, ENAMETOOLONG, notRegular].contains(code)
+    }
 }
 
 /// Not one of the system's: the path is a FIFO, a device, a socket or a directory where a regular file is wanted.

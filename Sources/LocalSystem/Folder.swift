@@ -17,10 +17,12 @@ package final class Folder: Sendable {
         package var kind: FileKind
         /// In bytes; of regular files.
         package var size: Int64
+        /// Whether ``name`` is the entry's own: a name that is no UTF-8 can be shown, but not be opened.
+        package var isText = true
     }
 
     package let path: String
-    private let descriptor: Int32
+    let descriptor: Int32
 
     /// Opens a folder of the server's own.
     package convenience init(_ path: String) throws(FileError) {
@@ -39,7 +41,7 @@ package final class Folder: Sendable {
     /// Makes a folder of the server's own with all above it, and opens it.
     package static func make(_ path: String, mode: UInt32 = 0o700) throws(FileError) -> Folder {
         var current = path.hasPrefix("/") ? "" : "."
-        for segment in path.split(separator: "/") {
+        for segment in pathSegments(path) {
             current += "/" + segment
             if mkdir(current, mode) == 0 {
                 chmod(current, mode)
@@ -52,7 +54,7 @@ package final class Folder: Sendable {
 
     // MARK: Opening
 
-    private func open(_ relative: String, flags: Int32, mode: UInt32, links: Links) throws(FileError) -> LocalFile {
+    func open(_ relative: String, flags: Int32, mode: UInt32, links: Links) throws(FileError) -> LocalFile {
         let name = Self.relative(relative)
         var resolve = UInt64(POIESIS_NO_MAGICLINKS)
         switch links {
@@ -75,7 +77,7 @@ package final class Folder: Sendable {
     }
 
     private static func relative(_ path: String) -> String {
-        let name = path.split(separator: "/").joined(separator: "/")
+        let name = pathSegments(path).joined(separator: "/")
         return name.isEmpty ? "." : name
     }
 
@@ -153,8 +155,8 @@ package final class Folder: Sendable {
     }
 
     /// The folder that holds a path, resolved without links, and the path's last segment.
-    private func parent(_ relative: String) throws(FileError) -> (Folder, String) {
-        let segments = relative.split(separator: "/").map(String.init)
+    func parent(_ relative: String) throws(FileError) -> (Folder, String) {
+        let segments = pathSegments(relative)
         guard let name = segments.last, name != "..", name != "." else {
             throw FileError("use", relative, code: EINVAL)
         }
@@ -167,16 +169,13 @@ package final class Folder: Sendable {
     package func makeFolders(_ relative: String, mode: UInt32) throws(FileError) {
         var current = self
         var made = ""
-        for segment in relative.split(separator: "/") {
+        for segment in pathSegments(relative) {
             made += "/" + segment
-            if mkdirat(current.descriptor, String(segment), mode) != 0, errno != EEXIST {
-                throw FileError("make the folder", path + made)
-            }
-            let isNew = errno != EEXIST
-            let next = try current.folder(String(segment))
+            let isNew = mkdirat(current.descriptor, segment, mode) == 0
+            guard isNew || errno == EEXIST else { throw FileError("make the folder", path + made) }
+            let next = try current.folder(segment)
             // The umask does not count for what containers of any user must write to.
             if isNew { chmod("/proc/self/fd/\(next.descriptor)", mode) }
-            errno = 0
             current = next
         }
     }
@@ -184,40 +183,48 @@ package final class Folder: Sendable {
     /// The entries of a folder inside this one, in order of name.
     package func list(_ relative: String = "", links: Links = .refused) throws(FileError) -> [Entry] {
         let file = try open(relative, flags: O_RDONLY | O_DIRECTORY, mode: 0, links: links)
-        let copy = fcntl(file.descriptor, F_DUPFD_CLOEXEC, 0)
-        guard copy >= 0, let stream = fdopendir(copy) else { throw FileError("list", file.path) }
-        defer { closedir(stream) }
         var entries: [Entry] = []
-        while let entry = readdir(stream) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if name == "." || name == ".." { continue }
+        for name in try file.names() {
             var status = stat()
-            guard fstatat(file.descriptor, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else { continue }
-            entries.append(Entry(name: name, kind: FileKind(mode: status.st_mode), size: Int64(status.st_size)))
+            guard fstatat(file.descriptor, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else {
+                // Removed since its name was read.
+                if errno == ENOENT { continue }
+                throw FileError("examine", file.path + "/" + shownName(name))
+            }
+            entries.append(
+                Entry(
+                    name: shownName(name), kind: FileKind(mode: status.st_mode), size: Int64(status.st_size),
+                    isText: String(validating: name.dropLast(), as: UTF8.self) != nil))
         }
         return entries.sorted { $0.name < $1.name }
     }
 
-    /// Removes a file, a link or a whole folder; nothing there is no error.
-    package func remove(_ relative: String) throws(FileError) {
-        let folder: Folder
-        let name: String
-        do throws(FileError) { (folder, name) = try parent(relative) } catch {
-            if error.isMissing { return }
+    /// Until the disk has the names in a folder inside this one.
+    package func synchronize(_ relative: String) throws(FileError) {
+        try open(relative, flags: O_RDONLY | O_DIRECTORY, mode: 0, links: .refused).synchronize()
+    }
+
+    /// A file in a folder inside this one that has no name yet: nothing is left of it until ``name(_:_:)`` gives it one.
+    /// Nil where the file system has no such files; open(2), `O_TMPFILE`.
+    package func createUnnamed(_ relative: String, mode: UInt32) throws(FileError) -> LocalFile? {
+        do throws(FileError) {
+            let flags = O_RDWR | O_DIRECTORY | Int32(POIESIS_TMPFILE)
+            let file = try open(relative, flags: flags, mode: mode & 0o777, links: .refused)
+            try file.setMode(mode)
+            return file
+        } catch {
+            // EISDIR: a kernel or file system that takes it for a folder to write to.
+            if error.code == EOPNOTSUPP || error.code == EISDIR || error.code == EINVAL { return nil }
             throw error
         }
-        if unlinkat(folder.descriptor, name, 0) == 0 || errno == ENOENT { return }
-        guard errno == EISDIR || errno == EPERM || errno == ENOTEMPTY else {
-            throw FileError("remove", path + "/" + relative)
-        }
-        if unlinkat(folder.descriptor, name, AT_REMOVEDIR) == 0 { return }
-        let inner = try folder.folder(name)
-        chmod("/proc/self/fd/\(inner.descriptor)", 0o700)
-        for entry in try inner.list() { try inner.remove(entry.name) }
-        guard unlinkat(folder.descriptor, name, AT_REMOVEDIR) == 0 || errno == ENOENT else {
-            throw FileError("remove", path + "/" + relative)
+    }
+
+    /// Gives an unnamed file its name, which must be free; linkat(2).
+    package func name(_ file: LocalFile, _ relative: String) throws(FileError) {
+        let (folder, name) = try parent(relative)
+        let source = "/proc/self/fd/\(file.descriptor)"
+        guard linkat(AT_FDCWD, source, folder.descriptor, name, AT_SYMLINK_FOLLOW) == 0 else {
+            throw FileError("make", path + "/" + relative)
         }
     }
 
@@ -234,8 +241,6 @@ package final class Folder: Sendable {
         let count = readlink("/proc/self/fd/\(descriptor)", &buffer, 4096)
         return String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
-
-    package func setMode(_ mode: UInt32) { chmod("/proc/self/fd/\(descriptor)", mode) }
 }
 
 /// A path with all its links resolved, and its segments `..`; realpath(3).
@@ -243,4 +248,9 @@ package func resolvedPath(_ path: String) throws(FileError) -> String {
     guard let resolved = realpath(path, nil) else { throw FileError("find", path) }
     defer { free(resolved) }
     return String(cString: resolved)
+}
+
+/// A path's segments as the kernel cuts it: at each byte `/`, also where Swift sees one character with what follows it.
+func pathSegments(_ path: String) -> [String] {
+    path.utf8.split(separator: UInt8(ascii: "/")).map { String(Substring($0)) }
 }

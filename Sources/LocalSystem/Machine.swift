@@ -15,11 +15,6 @@ package enum Machine {
         return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    package static var cpuCores: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
-
-    /// In bytes.
-    package static var memory: Int64 { Int64(sysconf(Int32(_SC_PHYS_PAGES))) * Int64(sysconf(Int32(_SC_PAGESIZE))) }
-
     /// Memory that this process holds, in bytes; proc_pid_statm(5).
     package static var residentBytes: Int64 {
         let fields = (try? Folder("/proc/self").read("statm", limit: 256)) ?? nil
@@ -28,7 +23,6 @@ package enum Machine {
     }
 
     package static var isRoot: Bool { geteuid() == 0 }
-    package static var userID: UInt32 { geteuid() }
 
     /// The program that runs, with links resolved.
     package static var programPath: String { (try? resolvedPath("/proc/self/exe")) ?? CommandLine.arguments[0] }

@@ -81,8 +81,7 @@ struct BoundProcessTests {
 @Suite("Machine")
 struct MachineTests {
     @Test func knowsItsFacts() {
-        #expect(Machine.cpuCores >= 1 && Machine.memory > 1 << 20 && !Machine.hostName.isEmpty)
-        #expect(Machine.isRoot == (Machine.userID == 0))
+        #expect(!Machine.hostName.isEmpty && Machine.isRoot == (geteuid() == 0))
         #expect(Machine.user("root")?.id == 0 && Machine.user("no such user") == nil)
         #expect(Machine.program(of: getpid()) == Machine.programPath && Machine.program(of: -1) == nil)
         let (first, second) = (Machine.clock(), Machine.clock())

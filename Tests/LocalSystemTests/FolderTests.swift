@@ -246,7 +246,7 @@ struct FolderTests {
 
     @Test func errorsSayWhatCouldNotBeDone() {
         #expect(FileError("open", "/a", code: EACCES).description == "cannot open /a: Permission denied")
-        #expect(FileError("open", "/a", code: EACCES).isDenied && FileError("write", "/a", code: ENOSPC).isDiskFull)
+        #expect(FileError("open", "/a", code: EACCES).isUnusable && FileError("write", "/a", code: ENOSPC).isDiskFull)
         #expect(FileError("open", "/a", code: ENOTDIR).isMissing && !FileError("open", "/a", code: ELOOP).isMissing)
     }
 }

@@ -6,8 +6,9 @@
 
 /* Resolve flags of openat2(2). */
 enum {
-    /* open(2) flag that needs _GNU_SOURCE. */
+    /* open(2) flags that need _GNU_SOURCE; the second together with O_DIRECTORY. */
     POIESIS_O_PATH = 010000000,
+    POIESIS_TMPFILE = 020000000,
     POIESIS_NO_MAGICLINKS = 0x02,
     POIESIS_NO_SYMLINKS = 0x04,
     POIESIS_BENEATH = 0x08,
