@@ -108,7 +108,6 @@ struct ExecutorRunner: Sendable {
         plan.stdout = executor.stdout
         plan.stderr = executor.stderr
         plan.carried = mounts.carried
-        plan.carryDirectories = mounts.carryDirectories
         plan.captureLimit = configuration.captureLimit
         return plan
     }

@@ -7,8 +7,6 @@ package struct ExecutorPlan: Hashable, Sendable {
     package var stdout: String?
     package var stderr: String?
     package var carried: [MountPlan.Carried] = []
-    /// Directories that hold carried files: `/.poiesis/carry<dir>` for each.
-    package var carryDirectories: [String] = []
     /// Bytes kept of each stream, half of them head and half tail.
     package var captureLimit = 16 * 1024
 
@@ -26,7 +24,6 @@ package struct ExecutorPlan: Hashable, Sendable {
         writer.add("stdout", stdout)
         writer.add("stderr", stderr)
         for item in carried { writer.add(item.isPattern ? "carry-pattern" : "carry", item.path) }
-        for directory in carryDirectories { writer.add("carry-directory", directory) }
         writer.add("capture", "\(captureLimit)")
         return writer.bytes
     }
@@ -47,7 +44,6 @@ package struct ExecutorPlan: Hashable, Sendable {
             case "stderr": stderr = value
             case "carry": carried.append(.init(path: value, isPattern: false))
             case "carry-pattern": carried.append(.init(path: value, isPattern: true))
-            case "carry-directory": carryDirectories.append(value)
             case "capture": captureLimit = Int(value) ?? 0
             default: return nil
             }
@@ -78,6 +74,10 @@ package struct ExecutorResult: Hashable, Sendable {
     /// Things that the user should read although they are no failure.
     package var warnings: [String] = []
 
+    /// Most warnings that are kept, and most bytes of each text: names in them are as long as a program makes them.
+    private static let maximumWarnings = 20
+    private static let maximumText = 8192
+
     package init(exitCode: Int32, startTime: Int64, endTime: Int64) {
         self.exitCode = exitCode
         self.startTime = startTime
@@ -93,10 +93,14 @@ package struct ExecutorResult: Hashable, Sendable {
         writer.add("peak-memory", "\(peakMemory)")
         if isOutOfMemory { writer.add("out-of-memory", "") }
         writer.add("stop-signal", stopSignal.map { "\($0)" })
-        writer.add("reason", reason)
-        writer.add("failure", failure)
-        for warning in warnings { writer.add("warning", warning) }
+        writer.add("reason", reason.map(Self.cut))
+        writer.add("failure", failure.map(Self.cut))
+        for warning in warnings.prefix(Self.maximumWarnings) { writer.add("warning", Self.cut(warning)) }
         return writer.bytes
+    }
+
+    private static func cut(_ text: String) -> String {
+        text.utf8.count <= maximumText ? text : String(decoding: text.utf8.prefix(maximumText), as: UTF8.self) + "…"
     }
 
     /// Reads ``encoded``, which a hostile task may have written; nil where it is damaged or says what cannot be.
@@ -117,7 +121,7 @@ package struct ExecutorResult: Hashable, Sendable {
             case "stop-signal": stopSignal = Int32(value)
             case "reason": reason = value
             case "failure": failure = value
-            case "warning": if warnings.count < 20 { warnings.append(value) }
+            case "warning": if warnings.count < Self.maximumWarnings { warnings.append(value) }
             default: return nil
             }
         }

@@ -97,7 +97,7 @@ package struct MountPlan: Hashable, Sendable {
     /// Whether a directory is an image's, or below one of an image's.
     package static func isInImage(_ directory: String) -> Bool {
         if notImageFolders.contains(where: { ContainerPath.contains($0, directory) }) { return false }
-        guard let top = directory.split(separator: "/").first else { return true }
+        guard let top = ContainerPath.segments(directory).first else { return true }
         return imageFolders.contains("/" + top) || top.hasPrefix("lib")
     }
 

@@ -11,7 +11,7 @@ package struct PathPattern: Hashable, Sendable {
 
     package init(_ text: String) {
         self.text = text
-        alternatives = Self.expandBraces(text).map { $0.split(separator: "/").map(String.init) }
+        alternatives = Self.expandBraces(text).map { ContainerPath.segments($0) }
     }
 
     /// Whether a path with a `path_prefix` has anything to match: without one it is just a name.
@@ -43,8 +43,16 @@ package struct PathPattern: Hashable, Sendable {
         return "/" + (prefix ?? []).joined(separator: "/")
     }
 
+    /// Whether an alternative climbs by `..`.
+    package var climbs: Bool { alternatives.contains { $0.contains { Self.unquoted($0) == ".." } } }
+
+    /// Segments of the longest match; nil where `**` takes any number.
+    package var maximumDepth: Int? {
+        alternatives.contains { $0.contains("**") } ? nil : alternatives.map(\.count).max() ?? 0
+    }
+
     package func matches(_ path: String) -> Bool {
-        let segments = path.split(separator: "/").map(String.init)
+        let segments = ContainerPath.segments(path)
         return alternatives.contains { Self.match($0, segments) }
     }
 

@@ -77,8 +77,18 @@ package struct TaskValidation {
         if !hasPrefix, output.path.contains("*") || output.path.contains("?") {
             add(pointer + "/path_prefix", "is required where the path has wildcards")
         }
+        let known = problems.count
         path(output.path, at: pointer + "/path")
         if output.type == .directory, !output.isPattern { directory(output.path, at: pointer + "/path") }
+        if output.isPattern, problems.count == known {
+            // What quotes and braces hide shows in the alternatives.
+            let pattern = PathPattern(output.path)
+            if pattern.climbs {
+                add(pointer + "/path", "must not contain \"..\"")
+            } else {
+                path(pattern.fixedPrefix, at: pointer + "/path", mayBeRoot: true)
+            }
+        }
         if output.isPattern, let prefix = output.pathPrefix.flatMap(ContainerPath.normalized),
             !ContainerPath.contains(prefix, PathPattern(output.path).fixedPrefix)
         {
@@ -102,7 +112,7 @@ package struct TaskValidation {
 
     private mutating func path(_ path: String, at pointer: String, mayBeSystem: Bool = false, mayBeRoot: Bool = false) {
         if path.isEmpty { return }
-        guard path.hasPrefix("/") else { return add(pointer, "must be an absolute path") }
+        guard ContainerPath.isAbsolute(path) else { return add(pointer, "must be an absolute path") }
         guard let normalized = ContainerPath.normalized(path) else {
             return add(pointer, "must not contain \"..\"")
         }

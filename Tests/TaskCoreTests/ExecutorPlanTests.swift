@@ -17,7 +17,6 @@ struct ExecutorPlanTests {
         plan.stdout = "/out"
         plan.stderr = ""
         plan.carried = carried(["/root/a", "/root/*.txt"])
-        plan.carryDirectories = ["/root", "/"]
         plan.captureLimit = 4096
         return plan
     }
@@ -147,5 +146,15 @@ struct ExecutorPlanTests {
             bytes[index] = replacement
             if let read = ExecutorResult(encoded: bytes) { #expect((0...255).contains(read.exitCode)) }
         }
+    }
+
+    /// More than the server reads would be no result at all.
+    @Test func whatAProgramMadeLongIsCut() throws {
+        var result = ExecutorResult(exitCode: 1, startTime: 0, endTime: 0)
+        result.reason = String(repeating: "é", count: 1 << 20)
+        result.warnings = (0..<10_000).map { "\($0) " + String(repeating: "x", count: 10_000) }
+        #expect(result.encoded.count < 1 << 20)
+        let read = try #require(ExecutorResult(encoded: result.encoded))
+        #expect(read.warnings.count == 20 && read.warnings[0].hasPrefix("0 x"))
     }
 }

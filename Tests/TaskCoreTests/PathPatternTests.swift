@@ -140,4 +140,16 @@ struct PathPatternTests {
     func hostilePatternsEnd(_ pattern: String, _ path: String) {
         #expect(!PathPattern(pattern).matches(path))
     }
+
+    @Test(arguments: [
+        ("/a/{..,b}/*", true), (#"/a/\.\./*"#, true), ("/a/..b/*", false), ("/a/{b,c}/*", false), ("/{a/..,b}/*", true),
+    ])
+    func climbingIsSeenInEveryAlternative(_ pattern: String, _ climbs: Bool) {
+        #expect(PathPattern(pattern).climbs == climbs)
+    }
+
+    @Test(arguments: [("/a/*", 2), ("/a/*/b/*.txt", 4), ("/{a,b/c}/*", 3), ("/a/**/b", nil)] as [(String, Int?)])
+    func matchesHaveADepth(_ pattern: String, _ depth: Int?) {
+        #expect(PathPattern(pattern).maximumDepth == depth)
+    }
 }
