@@ -1,6 +1,4 @@
-import Crypto
 package import HTTPClient
-import LocalSystem
 package import TaskCore
 
 /// What the filers are made from; the secrets in it never leave them.
@@ -12,6 +10,10 @@ package struct FilerConfiguration: Sendable {
     package var parallelTransfers = 4
     /// Pauses before a transfer is tried again; as many retries as pauses.
     package var retryPauses: [Duration] = [.milliseconds(500), .seconds(2), .seconds(5), .seconds(10)]
+    /// Folders of the server's own that no URL reaches, whatever ``roots`` allows.
+    package var closedFolders: [String] = []
+    /// Most files and folders that one task's outputs, or one directory input, are looked for among.
+    package var maximumEntries = 1_000_000
 
     package init() {}
 }
@@ -20,13 +22,15 @@ package struct FilerConfiguration: Sendable {
 package struct Filer: Sendable {
     let strategies: [String: any FilerStrategy]
     let parallelTransfers: Int
-    private let retryPauses: [Duration]
+    let maximumEntries: Int
+    private let retries: Retries
     let principal: Principal
 
     private init(_ base: Filer, principal: Principal) {
         strategies = base.strategies
         parallelTransfers = base.parallelTransfers
-        retryPauses = base.retryPauses
+        maximumEntries = base.maximumEntries
+        retries = base.retries
         self.principal = principal
     }
 
@@ -35,7 +39,8 @@ package struct Filer: Sendable {
         for strategy in strategies { for scheme in strategy.schemes { table[scheme] = strategy } }
         self.strategies = table
         parallelTransfers = configuration.parallelTransfers
-        retryPauses = configuration.retryPauses
+        maximumEntries = configuration.maximumEntries
+        retries = Retries(pauses: configuration.retryPauses)
         principal = .everyone
     }
 
@@ -43,9 +48,11 @@ package struct Filer: Sendable {
     package static func standard(_ configuration: FilerConfiguration, client: HTTPClient) -> Filer {
         Filer(
             strategies: [
-                FileStrategy(roots: configuration.roots),
+                FileStrategy(configuration),
                 HTTPStrategy(client: client),
-                S3Strategy(configuration: configuration.s3, client: client),
+                S3Strategy(
+                    configuration: configuration.s3, client: client,
+                    partRetries: Retries(pauses: Array(configuration.retryPauses.prefix(2)))),
             ], configuration: configuration)
     }
 
@@ -66,8 +73,16 @@ package struct Filer: Sendable {
     }
 
     /// Tries again after a pause what failed with a transient error.
-    func retrying(_ body: () async throws(FilerError) -> Void) async throws(FilerError) {
-        for pause in retryPauses {
+    func retrying(_ body: () async throws(FilerError) -> Void) async throws(FilerError) { try await retries.run(body) }
+}
+
+/// Tries again after a pause what failed with a transient error.
+struct Retries: Sendable {
+    /// As many retries as pauses.
+    let pauses: [Duration]
+
+    func run<Value>(_ body: () async throws(FilerError) -> Value) async throws(FilerError) -> Value {
+        for pause in pauses {
             do throws(FilerError) {
                 return try await body()
             } catch {
@@ -76,19 +91,6 @@ package struct Filer: Sendable {
             // Up to half as long again, so that many tasks do not come back at once.
             try? await Task.sleep(for: pause + pause * Double.random(in: 0..<0.5))
         }
-        try await body()
+        return try await body()
     }
-}
-
-/// SHA-256 of a file from its start, in hexadecimal.
-func checksum(_ file: LocalFile, size: Int64) throws(FileError) -> String {
-    var hash = SHA256()
-    var offset: Int64 = 0
-    while offset < size {
-        let bytes = try file.read(Int(min(1 << 20, size - offset)), at: offset)
-        if bytes.isEmpty { break }
-        hash.update(data: bytes)
-        offset += Int64(bytes.count)
-    }
-    return SigV4.hexadecimal(hash.finalize())
 }

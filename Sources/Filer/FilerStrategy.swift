@@ -7,19 +7,14 @@ package struct FilerError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Whether the same transfer may work a little later.
     package var isTransient = false
     package var isDiskFull = false
-    /// There is nothing behind the URL.
-    package var isMissing = false
 
-    package init(_ description: String, isTransient: Bool = false, isDiskFull: Bool = false, isMissing: Bool = false) {
+    package init(_ description: String, isTransient: Bool = false, isDiskFull: Bool = false) {
         self.description = description
         self.isTransient = isTransient
         self.isDiskFull = isDiskFull
-        self.isMissing = isMissing
     }
 
-    init(_ error: FileError) {
-        self.init(error.description, isDiskFull: error.isDiskFull, isMissing: error.isMissing)
-    }
+    init(_ error: FileError) { self.init(error.description, isDiskFull: error.isDiskFull) }
 }
 
 /// One thing in a remote directory.

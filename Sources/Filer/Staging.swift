@@ -34,7 +34,7 @@ extension Filer {
                     files[download.path] = download
                 }
             } catch {
-                return Self.cause(error, position, input.url ?? "", input.path)
+                return Self.inputCause(error, position, input.url ?? "", input.path)
             }
         }
         return await inParallel(order.compactMap { files[$0] }) { download in
@@ -42,12 +42,12 @@ extension Filer {
                 try await fetch(download, into: root)
                 return nil
             } catch {
-                return Self.cause(error, download.position, download.url, download.path)
+                return Self.inputCause(error, download.position, download.url, download.path)
             }
         }
     }
 
-    private static func cause(_ error: FilerError, _ position: Int, _ url: String, _ path: String) -> Cause {
+    private static func inputCause(_ error: FilerError, _ position: Int, _ url: String, _ path: String) -> Cause {
         if error.isDiskFull { return .diskFull(what: "while input \(position) was staged") }
         let shown = RemoteURL(url)?.redacted ?? (url.isEmpty ? "its content" : url)
         return .inputUnavailable(position: position, url: shown, path: path, reason: error.description)
@@ -118,7 +118,7 @@ extension Filer {
     }
 
     /// Runs a few at once; the first cause ends the rest.
-    func inParallel<Item: Sendable>(
+    private func inParallel<Item: Sendable>(
         _ items: [Item], _ body: @escaping @Sendable (Item) async -> Cause?
     ) async -> Cause? {
         await withTaskGroup(of: Cause?.self) { group in

@@ -1,5 +1,4 @@
 package import LocalSystem
-import Synchronization
 package import TES
 package import TaskCore
 
@@ -7,192 +6,165 @@ package import TaskCore
 package struct UploadReport: Sendable {
     /// One for each uploaded file, in the order of the outputs.
     package var records: [OutputRecord] = []
-    /// What the user should read.
+    /// What the user should read, the failures after the first among them.
     package var lines: [String] = []
     /// Declared outputs of type FILE or DIRECTORY, without wildcards, that do not exist.
     package var missing: [Cause] = []
-    /// Why an output could not be uploaded.
+    /// Why an output could not be uploaded: the first that failed.
     package var failure: Cause?
 }
 
 extension Filer {
+    /// One output that can be uploaded, and the files that there are of it.
     private struct Upload: Sendable {
         var position: Int
         var output: TESOutput
-        /// The path in the container.
-        var path: String
         var url: RemoteURL
         var strategy: any FilerStrategy
-        var isEmptyDirectory = false
+        var items: [OutputItem] = []
     }
+
+    /// What came of one file.
+    private enum Outcome: Sendable {
+        case uploaded(OutputRecord)
+        /// An empty directory, of which nothing is recorded.
+        case made
+        case failed(Cause)
+        /// Too many files of the same output failed before it.
+        case skipped
+    }
+
+    /// After so many files of one output failed, the rest of that output is not tried.
+    private static let maximumFailures = 5
 
     /// Uploads a task's outputs from below `root`, whose content is hostile: nothing outside it is read, only regular files are.
+    ///
+    /// All outputs are tried, whatever becomes of one of them.
     package func upload(_ outputs: [TESOutput], from root: Folder) async -> UploadReport {
         var report = UploadReport()
-        var uploads: [Upload] = []
-        for (position, output) in outputs.enumerated() {
-            do throws(FilerError) {
-                let found = try collect(output, position, root, &report)
-                if found.isEmpty, !output.isPattern {
-                    report.missing.append(.outputMissing(position: position, path: output.path))
-                }
-                if found.isEmpty, output.isPattern {
-                    report.lines.append("output \(position) (\(output.path)) matches no file")
-                }
-                uploads += found
-            } catch {
-                report.failure = report.failure ?? Self.cause(error, position, output.url, output.path)
+        var failures: [Int: [Cause]] = [:]
+        let uploads = await collect(outputs, root, &report, &failures)
+        let places = uploads.enumerated().flatMap { upload in upload.element.items.indices.map { (upload.offset, $0) } }
+        let outcomes = await send(uploads, places, root)
+        var skipped: [Int: Int] = [:]
+        for (index, (upload, _)) in places.enumerated() {
+            let position = uploads[upload].position
+            switch outcomes[index] {
+            case .uploaded(let record): report.records.append(record)
+            case .failed(let cause): failures[position, default: []].append(cause)
+            case .skipped: skipped[position, default: 0] += 1
+            case .made, nil: break
             }
         }
-        let records = Mutex<[Int: OutputRecord]>([:])
-        let failure = await inParallel(Array(uploads.enumerated())) { index, upload in
-            do throws(FilerError) {
-                guard let record = try await send(upload, root) else { return nil }
-                records.withLock { $0[index] = record }
-                return nil
-            } catch {
-                return Self.cause(error, upload.position, upload.url.description, upload.path)
-            }
+        let all = failures.sorted { $0.key < $1.key }.flatMap(\.value)
+        report.failure = all.first
+        report.lines += all.dropFirst().compactMap(\.sentence)
+        for (position, count) in skipped.sorted(by: { $0.key < $1.key }) {
+            report.lines.append(
+                "output \(position): \(count) more of its files were not tried after \(Self.maximumFailures) failed")
         }
-        report.failure = report.failure ?? failure
-        report.records = records.withLock { $0.sorted { $0.key < $1.key }.map(\.value) }
         return report
-    }
-
-    private static func cause(_ error: FilerError, _ position: Int, _ url: String, _ path: String) -> Cause {
-        if error.isDiskFull { return .diskFull(what: "while output \(position) was uploaded") }
-        let shown = RemoteURL(url)?.redacted ?? url
-        return .outputFailed(position: position, url: shown, path: path, reason: error.description)
-    }
-
-    private func send(_ upload: Upload, _ root: Folder) async throws(FilerError) -> OutputRecord? {
-        if upload.isEmptyDirectory {
-            try await retrying { () async throws(FilerError) in
-                try await upload.strategy.makeDirectory(upload.url, for: principal)
-            }
-            return nil
-        }
-        let source = try local { () throws(FileError) -> UploadSource in
-            let file = try root.openFile(upload.path, links: .insideRoot)
-            let size = try file.size()
-            return UploadSource(file: file, size: size, sha256: try checksum(file, size: size))
-        }
-        try await retrying { () async throws(FilerError) in
-            try await upload.strategy.upload(source, to: upload.url, for: principal)
-        }
-        // The client's own spelling of a file URL, not ours.
-        let url =
-            upload.url.scheme == "file" && upload.output.url.hasPrefix("/") ? upload.url.path : upload.url.description
-        return OutputRecord(
-            log: TESOutputFileLog(url: url, path: upload.path, sizeBytes: source.size),
-            checksum: "sha256:" + source.sha256)
     }
 
     // MARK: What there is to upload
 
     private func collect(
-        _ output: TESOutput, _ position: Int, _ root: Folder, _ report: inout UploadReport
-    ) throws(FilerError) -> [Upload] {
-        let (strategy, url) = try strategy(output.url)
-        let model = Upload(position: position, output: output, path: "", url: url, strategy: strategy)
-        if output.isPattern { return try collectPattern(model, root, &report) }
-        guard let path = ContainerPath.normalized(output.path) else { return [] }
-        let kind = try local { () throws(FileError) -> FileKind? in try self.kind(path, root) }
-        switch (kind, output.type) {
-        case (nil, _): return []
-        case (.directory, .directory):
-            var found = collectTree(model, path, url, root, &report)
-            if found.isEmpty {
-                var empty = model
-                empty.path = path
-                empty.isEmptyDirectory = true
-                found = [empty]
-            }
-            return found
-        case (.directory, _): throw FilerError("it is a directory: declare the output's type as DIRECTORY")
-        case (.regular, .directory): throw FilerError("it is a file: declare the output's type as FILE")
-        case (.regular, _):
-            var upload = model
-            upload.path = path
-            if url.path.hasSuffix("/") { upload.url = url.appending(ContainerPath.name(path)) }
-            return [upload]
-        case (.link, _), (.other, _): throw FilerError("it is no regular file")
-        }
-    }
-
-    /// What a path is once its links are followed inside the workspace; nil where there is nothing, or a link into nothing.
-    private func kind(_ path: String, _ root: Folder) throws(FileError) -> FileKind? {
-        try root.kind(path, links: .insideRoot)
-    }
-
-    private func collectPattern(_ model: Upload, _ root: Folder, _ report: inout UploadReport) throws(FilerError)
-        -> [Upload]
-    {
-        let pattern = PathPattern(model.output.path)
-        let prefix = model.output.pathPrefix.flatMap(ContainerPath.normalized) ?? "/"
-        var found: [Upload] = []
-        func visit(_ folder: String, _ depth: Int) {
-            guard depth < 100, let entries = try? root.list(folder, links: .insideRoot) else { return }
-            for entry in entries {
-                let path = (folder == "/" ? "" : folder) + "/" + entry.name
-                let kind = entry.kind == .link ? (try? kind(path, root)) ?? nil : entry.kind
-                let url = model.url.appending(String(path.dropFirst(prefix == "/" ? 1 : prefix.count + 1)))
-                if pattern.matches(path) {
-                    if kind == .directory {
-                        found += collectTree(model, path, url, root, &report)
-                    } else if kind == .regular {
-                        var upload = model
-                        upload.path = path
-                        upload.url = url
-                        found.append(upload)
+        _ outputs: [TESOutput], _ root: Folder, _ report: inout UploadReport, _ failures: inout [Int: [Cause]]
+    ) async -> [Upload] {
+        var uploads: [Upload] = []
+        var budget = maximumEntries
+        for (position, output) in outputs.enumerated() {
+            do throws(FilerError) {
+                let (strategy, url) = try strategy(output.url)
+                let left = budget
+                let (found, failure) = await onDisk { isCancelled in
+                    var collection = OutputCollection(root: root, budget: left, isCancelled: isCancelled)
+                    let failure = collection.collect(output)
+                    return (collection.found, failure)
+                }
+                budget = max(0, found.budget)
+                if let failure { throw failure }
+                report.lines += found.lines.map { "output \(position): \($0)" }
+                if found.items.isEmpty {
+                    if output.isPattern {
+                        report.lines.append("output \(position) (\(output.path)) matches no file")
                     } else {
-                        report.lines.append("output \(model.position): \(path) is no regular file and was left out")
+                        report.missing.append(.outputMissing(position: position, path: output.path))
                     }
-                } else if kind == .directory, entry.kind == .directory {
-                    visit(path, depth + 1)
                 }
+                uploads.append(
+                    Upload(position: position, output: output, url: url, strategy: strategy, items: found.items))
+            } catch {
+                failures[position] = [Self.outputCause(error, position, output.url, output.path)]
             }
         }
-        visit(pattern.fixedPrefix, 0)
-        return found
+        return uploads
     }
 
-    /// All regular files of a directory; empty directories too. Links are followed inside the workspace, but never in a circle.
-    private func collectTree(
-        _ model: Upload, _ path: String, _ url: RemoteURL, _ root: Folder, _ report: inout UploadReport
-    ) -> [Upload] {
-        var found: [Upload] = []
-        func visit(_ folder: String, _ url: RemoteURL, _ above: [String]) {
-            guard let opened = try? root.folder(folder, links: .insideRoot), !above.contains(opened.realPath),
-                above.count < 100,
-                let entries = try? root.list(folder, links: .insideRoot)
-            else {
-                report.lines.append("output \(model.position): \(folder) could not be read and was left out")
-                return
-            }
-            if entries.isEmpty {
-                var upload = model
-                upload.path = folder
-                upload.url = url
-                upload.isEmptyDirectory = true
-                found.append(upload)
-            }
-            for entry in entries {
-                let path = folder + "/" + entry.name
-                let kind = entry.kind == .link ? (try? kind(path, root)) ?? nil : entry.kind
-                switch kind {
-                case .directory: visit(path, url.appending(entry.name), above + [opened.realPath])
-                case .regular:
-                    var upload = model
-                    upload.path = path
-                    upload.url = url.appending(entry.name)
-                    found.append(upload)
-                case .link, .other, nil:
-                    report.lines.append("output \(model.position): \(path) is no regular file and was left out")
+    private static func outputCause(_ error: FilerError, _ position: Int, _ url: String, _ path: String) -> Cause {
+        if error.isDiskFull { return .diskFull(what: "while output \(position) was uploaded") }
+        let shown = RemoteURL(url)?.redacted ?? url
+        return .outputFailed(position: position, url: shown, path: path, reason: error.description)
+    }
+
+    // MARK: Sending
+
+    /// Outcomes by index of `places`, each an index of `uploads` and one of its items. A few are sent at once.
+    private func send(_ uploads: [Upload], _ places: [(Int, Int)], _ root: Folder) async -> [Int: Outcome] {
+        await withTaskGroup(of: (Int, Outcome).self) { group in
+            var outcomes: [Int: Outcome] = [:]
+            var failed: [Int: Int] = [:]
+            var next = 0
+            var running = 0
+            while true {
+                while running < parallelTransfers, next < places.count, !Task.isCancelled {
+                    let index = next
+                    let (upload, item) = places[index]
+                    next += 1
+                    if failed[upload, default: 0] >= Self.maximumFailures {
+                        outcomes[index] = .skipped
+                        continue
+                    }
+                    running += 1
+                    let (model, one) = (uploads[upload], uploads[upload].items[item])
+                    group.addTask { (index, await self.send(model, one, root)) }
                 }
+                guard let (index, outcome) = await group.next() else { return outcomes }
+                running -= 1
+                outcomes[index] = outcome
+                if case .failed = outcome { failed[places[index].0, default: 0] += 1 }
             }
         }
-        visit(path, url, [])
-        return found
+    }
+
+    private func send(_ upload: Upload, _ item: OutputItem, _ root: Folder) async -> Outcome {
+        let target = item.target(upload.url)
+        do throws(FilerError) {
+            if item.isEmptyDirectory {
+                try await retrying { () async throws(FilerError) in
+                    try await upload.strategy.makeDirectory(target, for: principal)
+                }
+                return .made
+            }
+            let file = try local { () throws(FileError) in try root.openFile(item.path, links: .insideRoot) }
+            let source = try await source(file)
+            try await retrying { () async throws(FilerError) in
+                try await upload.strategy.upload(source, to: target, for: principal)
+            }
+            // The client's own spelling of a file URL, not ours.
+            let isPath = target.scheme == "file" && ContainerPath.isAbsolute(upload.output.url)
+            let log = TESOutputFileLog(
+                url: isPath ? target.path : target.description, path: item.path, sizeBytes: source.size)
+            return .uploaded(OutputRecord(log: log, checksum: "sha256:" + source.sha256))
+        } catch {
+            return .failed(Self.outputCause(error, upload.position, target.description, item.path))
+        }
+    }
+
+    private func source(_ file: LocalFile) async throws(FilerError) -> UploadSource {
+        do throws(FileError) {
+            let size = try file.size()
+            return UploadSource(file: file, size: size, sha256: try await file.checksum(length: size))
+        } catch { throw FilerError(error) }
     }
 }

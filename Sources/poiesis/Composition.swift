@@ -26,6 +26,7 @@ struct Composition {
         client = HTTPClient()
         var configuration = FilerConfiguration()
         configuration.roots = roots
+        configuration.closedFolders = [data.folder.path]
         configuration.s3 = settings.s3
         filer = Filer.standard(configuration, client: client)
         var rules = TaskRules(schemes: filer.schemes)
@@ -43,7 +44,7 @@ struct Composition {
     /// The engine's backend, checked by a container of its own.
     func backend(store: any TaskStore, worker: WorkerID) async throws -> ContainerBackend {
         let container = try containerConfiguration()
-        let engine = DockerEngine(configuration: container, client: client)
+        let engine = DockerEngine(configuration: container, client: HTTPClient())
         var orchestrator = OrchestratorConfiguration(shimFolder: try data.installShim(), instance: worker.description)
         if let floor = try settings.integer("resources.memory_floor") { orchestrator.memoryFloor = Int64(floor) }
         orchestrator.missingOutputsFail = try settings.choice("outputs.missing", ["warn", "fail"]) == "fail"

@@ -147,6 +147,49 @@ struct StagingTests {
         }
     }
 
+    @Test func linkedDirectoriesInADirectoryAreFollowedInsideTheRoots() async throws {
+        try await FilerHarness.with { harness in
+            try harness.write(harness.shared + "/real/deep/a", "a")
+            try harness.makeFolder(harness.shared + "/tree")
+            try harness.link(harness.shared + "/tree/link", to: "../real")
+            #expect(await harness.stage(harness.directory(harness.shared + "/tree", "/in")) == nil)
+            #expect(harness.tree(harness.workspace + "/in") == ["link", "link/deep", "link/deep/a"])
+            try harness.link(harness.shared + "/real/deep/up", to: "../..")
+            let circle = await harness.stage(harness.directory(harness.shared + "/tree", "/again"))
+            #expect(reason(circle)?.contains("leads back") == true)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func linksToEachOtherEnd() async throws {
+        var configuration = FilerConfiguration()
+        configuration.maximumEntries = 500
+        try await FilerHarness.with(configuration: configuration) { harness in
+            for from in 0..<9 {
+                try harness.makeFolder("\(harness.shared)/tree/\(from)")
+                for to in 0..<9 where to != from {
+                    try harness.link("\(harness.shared)/tree/\(from)/\(to)", to: "../\(to)")
+                }
+            }
+            let cause = await harness.stage(harness.directory(harness.shared + "/tree", "/in"))
+            #expect(reason(cause) != nil)
+        }
+    }
+
+    @Test func theServersOwnFolderIsClosed() async throws {
+        try await FilerHarness.with { harness in
+            try harness.write(harness.shared + "/closed/worker", "secret")
+            try harness.link(harness.shared + "/link", to: "closed")
+            for input in [
+                harness.file(harness.shared + "/closed/worker", "/in"),
+                harness.file(harness.shared + "/link/worker", "/in"),
+                harness.directory(harness.shared, "/in"), harness.directory(harness.shared + "/closed", "/in"),
+            ] {
+                #expect(reason(await harness.stage(input))?.contains("own data folder") == true)
+            }
+        }
+    }
+
     @Test(.timeLimit(.minutes(1)))
     func aFIFOIsRefusedAndDoesNotBlock() async throws {
         try await FilerHarness.with { harness in

@@ -224,7 +224,85 @@ struct UploadTests {
         }
     }
 
+    @Test(.timeLimit(.minutes(1)))
+    func foldersWithLinksToEachOtherAreABoundedWalk() async throws {
+        var configuration = FilerConfiguration()
+        configuration.maximumEntries = 2000
+        try await FilerHarness.with(configuration: configuration) { harness in
+            for from in 0..<12 {
+                try harness.makeFolder("\(harness.workspace)/out/\(from)")
+                for to in 0..<12 where to != from {
+                    try harness.link("\(harness.workspace)/out/\(from)/\(to)", to: "../\(to)")
+                }
+            }
+            let report = await harness.upload(harness.output("/out", harness.shared + "/up", .directory))
+            #expect(reason(report)?.contains("more than 2000 files and folders") == true)
+            #expect(report.lines.count <= 21)
+        }
+    }
+
+    @Test func linesAreBounded() async throws {
+        try await FilerHarness.with { harness in
+            try harness.makeFolder(harness.workspace + "/out")
+            for number in 0..<50 { mkfifo("\(harness.workspace)/out/\(number)", 0o666) }
+            let report = await harness.upload(harness.output("/out", harness.shared + "/up", .directory))
+            #expect(report.lines.count == 21 && report.lines.last == "output 0: and 30 more that were left out")
+        }
+    }
+
+    @Test func whatADirectoryCannotBeReadForFailsIt() async throws {
+        try await FilerHarness.with { harness in
+            let deep = (0..<120).map { _ in "d" }.joined(separator: "/")
+            try harness.makeFolder(harness.workspace + "/deep/" + deep)
+            let name = Array((harness.workspace + "/named/").utf8) + [0xFF, 0]
+            try harness.makeFolder(harness.workspace + "/named")
+            close(open(name.map { CChar(bitPattern: $0) }, O_CREAT | O_WRONLY, 0o600))
+            let report = await harness.upload(harness.output("/deep", harness.shared + "/deep", .directory))
+            #expect(reason(report)?.contains("deeper than 100 directories") == true)
+            let named = await harness.upload(harness.output("/named", harness.shared + "/named", .directory))
+            #expect(reason(named)?.contains("no UTF-8") == true)
+        }
+    }
+
     // MARK: Targets
+
+    @Test func theServersOwnFolderTakesNoOutputs() async throws {
+        try await FilerHarness.with { harness in
+            try harness.makeFolder(harness.shared + "/closed")
+            try harness.write(harness.workspace + "/a", "a")
+            let report = await harness.upload(harness.output("/a", harness.shared + "/closed/new/a"))
+            #expect(reason(report)?.contains("own data folder") == true)
+            #expect(harness.tree(harness.shared + "/closed").isEmpty)
+        }
+    }
+
+    @Test func everyOutputIsTried() async throws {
+        var configuration = FilerConfiguration()
+        configuration.parallelTransfers = 1
+        try await FilerHarness.with(configuration: configuration) { harness in
+            for name in ["a", "b", "c"] { try harness.write(harness.workspace + "/" + name, name) }
+            let report = await harness.upload(
+                harness.output("/a", harness.readOnly + "/a"), harness.output("/b", harness.shared + "/b"),
+                harness.output("/c", harness.outside + "/c"))
+            #expect(report.records.map(\.log.path) == ["/b"] && harness.read(harness.shared + "/b") == "b")
+            guard case .outputFailed(position: 0, _, path: "/a", _)? = report.failure else {
+                Issue.record("\(String(describing: report.failure))")
+                return
+            }
+            #expect(report.lines.count == 1 && report.lines.first?.hasPrefix("output 2 (/c to ") == true)
+        }
+    }
+
+    @Test func ofOneOutputOnlyAFewFailuresAreTold() async throws {
+        var configuration = FilerConfiguration()
+        configuration.parallelTransfers = 1
+        try await FilerHarness.with(configuration: configuration) { harness in
+            for number in 0..<30 { try harness.write("\(harness.workspace)/out/\(number)", "x") }
+            let report = await harness.upload(harness.output("/out", harness.readOnly + "/up", .directory))
+            #expect(report.failure != nil && report.lines.count == 5)
+            #expect(report.lines.last == "output 0: 25 more of its files were not tried after 5 failed")
+        }
+    }
 
     @Test func readOnlyRootsAndOutsidesAreRefused() async throws {
         try await FilerHarness.with { harness in

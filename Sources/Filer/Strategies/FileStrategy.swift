@@ -15,19 +15,37 @@ package struct FileRoot: Hashable, Sendable {
     package init?(argument: String) {
         isWritable = argument.hasSuffix(":rw")
         path = isWritable || argument.hasSuffix(":ro") ? String(argument.dropLast(3)) : argument
-        if !path.hasPrefix("/") { return nil }
+        if !ContainerPath.isAbsolute(path) { return nil }
     }
 }
 
 /// `file` URLs below allowed folders. Links are resolved first, so that none leads out of a root.
 struct FileStrategy: FilerStrategy {
-    let roots: [FileRoot]
+    private let roots: [FileRoot]
+    private let closedFolders: [String]
+    private let maximumEntries: Int
+
+    init(_ configuration: FilerConfiguration) {
+        roots = configuration.roots
+        closedFolders = configuration.closedFolders
+        maximumEntries = configuration.maximumEntries
+    }
 
     var schemes: Set<String> { ["file"] }
     var storage: [String] { roots.map { "file://" + $0.path } }
 
+    /// Where a URL leads.
+    private struct Place {
+        /// The root that holds it.
+        var folder: Folder
+        /// Below the root.
+        var relative: String
+        /// Without links.
+        var resolved: String
+    }
+
     /// The root that holds a path, and the path below it; the path's folder has to exist for writing.
-    private func place(_ url: RemoteURL, forWriting: Bool) throws(FilerError) -> (folder: Folder, relative: String) {
+    private func place(_ url: RemoteURL, forWriting: Bool) throws(FilerError) -> Place {
         guard url.authority.isEmpty || url.authority == "localhost" else {
             throw FilerError("a file URL names no host: write file:///path")
         }
@@ -39,13 +57,12 @@ struct FileStrategy: FilerStrategy {
                 "this server serves no files of its own: start it with --allow-files DIR\(forWriting ? ":rw" : "")")
         }
         let resolved = try resolve(path, forWriting: forWriting)
+        try refuseClosed(resolved)
         for root in roots where !forWriting || root.isWritable {
-            guard let rootPath = try? resolvedPath(root.path), ContainerPath.contains(rootPath, resolved) else {
-                continue
-            }
+            guard let rootPath = try? resolvedPath(root.path), let relative = ContainerPath.below(rootPath, resolved)
+            else { continue }
             do throws(FileError) {
-                let relative = rootPath == "/" ? resolved : String(resolved.dropFirst(rootPath.count))
-                return (try Folder(rootPath), relative)
+                return Place(folder: try Folder(rootPath), relative: relative, resolved: resolved)
             } catch { throw FilerError(error) }
         }
         let allowed = roots.filter { !forWriting || $0.isWritable }.map(\.path)
@@ -53,6 +70,13 @@ struct FileStrategy: FilerStrategy {
         throw FilerError(
             "\(path) does not lie in a folder that this server may \(forWriting ? "write to" : "read") (\(places)): its operator allows one with --allow-files"
         )
+    }
+
+    /// The server's own files are nobody's input or output.
+    private func refuseClosed(_ resolved: String) throws(FilerError) {
+        for folder in closedFolders where ContainerPath.contains((try? resolvedPath(folder)) ?? folder, resolved) {
+            throw FilerError("\(resolved) lies in this server's own data folder, which no URL reaches")
+        }
     }
 
     /// The path without links. For writing, the part that does not exist yet is kept as it is.
@@ -66,8 +90,7 @@ struct FileStrategy: FilerStrategy {
             } catch {
                 guard error.isMissing, forWriting, existing != "/" else {
                     throw FilerError(
-                        error.isMissing ? "there is no file \(path) on this server" : error.description,
-                        isMissing: error.isMissing)
+                        error.isMissing ? "there is no file \(path) on this server" : error.description)
                 }
             }
             missing = "/" + ContainerPath.name(existing) + missing
@@ -76,44 +99,83 @@ struct FileStrategy: FilerStrategy {
     }
 
     func download(_ url: RemoteURL, to file: LocalFile, for principal: Principal) async throws(FilerError) {
-        let (folder, relative) = try place(url, forWriting: false)
-        do throws(FileError) { try copy(try folder.openFile(relative), to: file) } catch { throw FilerError(error) }
+        let place = try place(url, forWriting: false)
+        do throws(FileError) {
+            try file.truncate(to: 0)
+            try await place.folder.openFile(place.relative).copy(to: file)
+        } catch { throw FilerError(error) }
     }
+
+    // MARK: Directories
 
     func list(_ url: RemoteURL, for principal: Principal) async throws(FilerError) -> [RemoteEntry] {
-        let (folder, relative) = try place(url, forWriting: false)
-        var entries: [RemoteEntry] = []
-        do throws(FileError) { try visit(folder, relative, "", &entries) } catch { throw FilerError(error) }
-        return entries
+        try await onDisk { isCancelled throws(FilerError) in
+            var entries: [RemoteEntry] = []
+            try visit(url, "", [], &entries, isCancelled)
+            return entries
+        }
     }
 
-    /// Links inside the tree are not followed: they may lead anywhere.
+    /// Links inside the tree are followed where they lead to something that may be read, but never in a circle.
     private func visit(
-        _ folder: Folder, _ path: String, _ below: String, _ entries: inout [RemoteEntry]
-    ) throws(FileError) {
-        for entry in try folder.list(path) {
+        _ url: RemoteURL, _ below: String, _ above: [String], _ entries: inout [RemoteEntry], _ isCancelled: () -> Bool
+    ) throws(FilerError) {
+        let here = try place(url, forWriting: false)
+        guard !above.contains(here.resolved) else { throw FilerError("\(url.path) leads back to a directory above it") }
+        guard above.count < 100 else { throw FilerError("\(url.path) lies deeper than 100 directories") }
+        let found: [Folder.Entry]
+        do throws(FileError) { found = try here.folder.list(here.relative) } catch { throw FilerError(error) }
+        for entry in found {
+            if isCancelled() { throw FilerError("the download was cancelled") }
+            guard entry.isText else { throw FilerError("the name of \(url.path)/\(entry.name) is no UTF-8") }
+            guard entries.count < maximumEntries else {
+                throw FilerError("it holds more than \(maximumEntries) files and directories")
+            }
             let name = below.isEmpty ? entry.name : below + "/" + entry.name
+            let inner = url.appending(entry.name)
             switch entry.kind {
             case .directory:
                 entries.append(RemoteEntry(path: name, isDirectory: true))
-                try visit(folder, path + "/" + entry.name, name, &entries)
+                try visit(inner, name, above + [here.resolved], &entries, isCancelled)
+            case .link where isDirectory(inner):
+                entries.append(RemoteEntry(path: name, isDirectory: true))
+                try visit(inner, name, above + [here.resolved], &entries, isCancelled)
             case .regular, .link: entries.append(RemoteEntry(path: name, isDirectory: false))
             case .other: continue
             }
         }
     }
 
+    private func isDirectory(_ url: RemoteURL) -> Bool {
+        guard let place = try? place(url, forWriting: false) else { return false }
+        return (try? place.folder.kind(place.relative)) == .directory
+    }
+
+    // MARK: Writing
+
     func upload(_ source: UploadSource, to url: RemoteURL, for principal: Principal) async throws(FilerError) {
-        let (folder, relative) = try place(url, forWriting: true)
-        let parent = ContainerPath.parent(relative)
+        let place = try place(url, forWriting: true)
+        let folder = place.folder
+        let parent = ContainerPath.parent(place.relative)
         let temporary = parent + "/.poiesis-part-\(UInt64.random(in: 0 ... .max))"
         do throws(FileError) {
             try folder.makeFolders(parent, mode: 0o755)
             do throws(FileError) {
-                let target = try folder.createFile(temporary, mode: 0o644, exclusive: true)
-                try copy(source.file, to: target)
-                try target.synchronize()
-                try folder.rename(temporary, relative)
+                // Without a name nothing is left of it where this server is killed.
+                let unnamed = try folder.createUnnamed(parent, mode: 0o644)
+                let target: LocalFile
+                if let unnamed {
+                    target = unnamed
+                } else {
+                    target = try folder.createFile(temporary, mode: 0o644, exclusive: true)
+                }
+                try await source.file.copy(to: target)
+                try await onDisk { _ throws(FileError) in
+                    try target.synchronize()
+                    if unnamed != nil { try folder.name(target, temporary) }
+                    try folder.rename(temporary, place.relative)
+                    try folder.synchronize(parent)
+                }
             } catch {
                 try? folder.remove(temporary)
                 throw error
@@ -122,17 +184,9 @@ struct FileStrategy: FilerStrategy {
     }
 
     func makeDirectory(_ url: RemoteURL, for principal: Principal) async throws(FilerError) {
-        let (folder, relative) = try place(url, forWriting: true)
-        do throws(FileError) { try folder.makeFolders(relative, mode: 0o755) } catch { throw FilerError(error) }
-    }
-
-    private func copy(_ source: LocalFile, to target: LocalFile) throws(FileError) {
-        var offset: Int64 = 0
-        while true {
-            let bytes = try source.read(1 << 20, at: offset)
-            if bytes.isEmpty { return }
-            try target.write(bytes, at: offset)
-            offset += Int64(bytes.count)
+        let place = try place(url, forWriting: true)
+        do throws(FileError) { try place.folder.makeFolders(place.relative, mode: 0o755) } catch {
+            throw FilerError(error)
         }
     }
 }

@@ -16,7 +16,7 @@ struct HTTPStrategy: FilerStrategy {
         let response = try await client.fetch(request, to: file)
         switch response.status {
         case 200..<300: return
-        case 404, 410: throw FilerError("the server says that it does not exist (\(response.status))", isMissing: true)
+        case 404, 410: throw FilerError("the server says that it does not exist (\(response.status))")
         case 401, 403: throw FilerError("the server refuses access (\(response.status))")
         case let status:
             throw FilerError(

@@ -1,4 +1,3 @@
-import Crypto
 import HTTPClient
 import LocalSystem
 import Synchronization
@@ -23,6 +22,10 @@ struct S3Request {
     var place: S3Place
     var query: [(name: String, value: String)] = []
     var body = Body.none
+    /// How long nothing may come; the storage is silent while it puts parts together.
+    var stallTimeout = Duration.seconds(60)
+    /// Whether a cancelled Swift task breaks it off.
+    var isCancellable = true
 
     init(_ method: String, _ place: S3Place) {
         self.method = method
@@ -41,12 +44,12 @@ struct S3Client: Sendable {
     }
 
     func send(_ request: S3Request) async throws(FilerError) -> HTTPResponse {
-        let message = try message(request)
+        let message = try await message(request)
         do throws(HTTPError) { return try await client.send(message) } catch { throw named(FilerError(error)) }
     }
 
     func fetch(_ request: S3Request, to file: LocalFile) async throws(FilerError) -> HTTPResponse {
-        let message = try message(request)
+        let message = try await message(request)
         do throws(FilerError) { return try await client.fetch(message, to: file) } catch { throw named(error) }
     }
 
@@ -59,10 +62,12 @@ struct S3Client: Sendable {
         return error
     }
 
-    private func message(_ request: S3Request) throws(FilerError) -> HTTPRequest {
+    private func message(_ request: S3Request) async throws(FilerError) -> HTTPRequest {
         let (base, host, path) = address(request.place)
         let query = SigV4.canonicalQuery(request.query)
         var message = HTTPRequest(request.method, base + path + (query.isEmpty ? "" : "?" + query))
+        message.stallTimeout = request.stallTimeout
+        message.isCancellable = request.isCancellable
         let hash: String
         switch request.body {
         case .none: hash = SigV4.emptyHash
@@ -71,7 +76,7 @@ struct S3Client: Sendable {
             message.body = .bytes(bytes)
         case .file(let file, let offset, let length, let known):
             do throws(FileError) {
-                if let known { hash = known } else { hash = try Self.checksum(file, offset, length) }
+                if let known { hash = known } else { hash = try await file.checksum(from: offset, length: length) }
             } catch { throw FilerError(error) }
             message.body = .stream(length: length) { count, place in
                 try file.read(Int(min(Int64(count), length - place)), at: offset + place)
@@ -90,18 +95,6 @@ struct S3Client: Sendable {
         time.text.prefix(19).filter { $0 != "-" && $0 != ":" } + "Z"
     }
 
-    private static func checksum(_ file: LocalFile, _ offset: Int64, _ length: Int64) throws(FileError) -> String {
-        var hash = SHA256()
-        var done: Int64 = 0
-        while done < length {
-            let bytes = try file.read(Int(min(1 << 20, length - done)), at: offset + done)
-            if bytes.isEmpty { break }
-            hash.update(data: bytes)
-            done += Int64(bytes.count)
-        }
-        return SigV4.hexadecimal(hash.finalize())
-    }
-
     private func address(_ place: S3Place) -> (base: String, host: String, path: String) {
         let key = SigV4.awsEncoded(place.key, keepingSlashes: true)
         var endpoint = configuration.endpoint ?? "https://s3.\(configuration.region).amazonaws.com"
@@ -110,7 +103,10 @@ struct S3Client: Sendable {
         let usesPath = configuration.usesPathStyle ?? (configuration.endpoint != nil || place.bucket.contains("."))
         let separator = endpoint.range(of: "://")
         let scheme = separator.map { String(endpoint[..<$0.lowerBound]) } ?? "https"
-        let server = separator.map { String(endpoint[$0.upperBound...]) } ?? endpoint
+        var server = separator.map { String(endpoint[$0.upperBound...]) } ?? endpoint
+        // The host is signed as it is sent: libcurl leaves a scheme's own port out.
+        let port = scheme.lowercased() == "http" ? ":80" : ":443"
+        if server.hasSuffix(port) { server.removeLast(port.count) }
         if usesPath { return ("\(scheme)://\(server)", server, "/\(place.bucket)/\(key)") }
         let host = "\(place.bucket).\(server)"
         return ("\(scheme)://\(host)", host, "/\(key)")
@@ -129,8 +125,8 @@ struct S3Client: Sendable {
         let detail = [code, message].filter { !$0.isEmpty }.joined(separator: ": ")
         let said = detail.isEmpty ? "status \(response.status)" : detail
         switch (response.status, code) {
-        case (_, "NoSuchBucket"): throw FilerError("there is no bucket \(request.place.bucket)", isMissing: true)
-        case (404, _): throw FilerError("there is no object \(name)", isMissing: true)
+        case (_, "NoSuchBucket"): throw FilerError("there is no bucket \(request.place.bucket)")
+        case (404, _): throw FilerError("there is no object \(name)")
         case (_, "SlowDown"), (_, "RequestTimeout"), (_, "InternalError"), (429, _), (500..., _):
             throw FilerError("the storage could not serve \(name) (\(said))", isTransient: true)
         case (301, _), (307, _), (_, "AuthorizationHeaderMalformed"):

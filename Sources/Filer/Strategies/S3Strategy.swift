@@ -23,10 +23,13 @@ package struct S3Configuration: Sendable {
 struct S3Strategy: FilerStrategy {
     private let client: S3Client
     private let partSize: Int64
+    /// One part is tried again before the whole upload is.
+    private let partRetries: Retries
 
-    init(configuration: S3Configuration, client: HTTPClient) {
+    init(configuration: S3Configuration, client: HTTPClient, partRetries: Retries) {
         self.client = S3Client(configuration: configuration, client: client)
         partSize = configuration.partSize
+        self.partRetries = partRetries
     }
 
     var schemes: Set<String> { ["s3"] }
@@ -74,7 +77,7 @@ struct S3Strategy: FilerStrategy {
             token =
                 document.values("IsTruncated").first == "true" ? document.values("NextContinuationToken").first : nil
         } while token != nil
-        if !isKnown { throw FilerError("nothing lies below s3://\(place.bucket)/\(prefix)", isMissing: true) }
+        if !isKnown { throw FilerError("nothing lies below s3://\(place.bucket)/\(prefix)") }
         return entries
     }
 
@@ -111,6 +114,9 @@ struct S3Strategy: FilerStrategy {
         } catch {
             var abort = S3Request("DELETE", place)
             abort.query = [("uploadId", upload)]
+            // The storage would keep and charge the parts of a cancelled task for ever.
+            abort.isCancellable = false
+            abort.stallTimeout = .seconds(20)
             _ = try? await client.send(abort)
             throw error
         }
@@ -126,12 +132,7 @@ struct S3Strategy: FilerStrategy {
             var request = S3Request("PUT", place)
             request.query = [("partNumber", "\(tags.count + 1)"), ("uploadId", upload)]
             request.body = .file(source.file, offset: offset, length: length, sha256: nil)
-            let response = try await client.send(request)
-            try client.check(response, request)
-            guard let tag = response.header("etag") else {
-                throw FilerError("the storage gave no ETag for a part", isTransient: true)
-            }
-            tags.append(tag)
+            tags.append(try await partRetries.run { () async throws(FilerError) in try await sendPart(request) })
             offset += length
         }
         let parts = tags.enumerated().map {
@@ -139,6 +140,7 @@ struct S3Strategy: FilerStrategy {
         }
         var complete = S3Request("POST", place)
         complete.query = [("uploadId", upload)]
+        complete.stallTimeout = .seconds(600)
         complete.body = .bytes(Array("<CompleteMultipartUpload>\(parts.joined())</CompleteMultipartUpload>".utf8))
         let response = try await client.send(complete)
         try client.check(response, complete)
@@ -146,6 +148,16 @@ struct S3Strategy: FilerStrategy {
         if XMLText(response.body).text.contains("<Error>") {
             throw FilerError("the storage could not put the parts together", isTransient: true)
         }
+    }
+
+    /// Sends one part; its ETag.
+    private func sendPart(_ request: S3Request) async throws(FilerError) -> String {
+        let response = try await client.send(request)
+        try client.check(response, request)
+        guard let tag = response.header("etag") else {
+            throw FilerError("the storage gave no ETag for a part", isTransient: true)
+        }
+        return tag
     }
 }
 

@@ -11,6 +11,7 @@ final class AnswerServer: Sendable {
     private let port: UInt16
     private let answer: Answer
     private let seen = Mutex<[String]>([])
+    private let heads = Mutex<[String]>([])
 
     init(_ answer: @escaping Answer) {
         self.answer = answer
@@ -39,6 +40,8 @@ final class AnswerServer: Sendable {
 
     func url(_ path: String) -> String { "http://127.0.0.1:\(port)\(path)" }
     var targets: [String] { seen.withLock { $0 } }
+    /// The requests' lines and headers.
+    var requests: [String] { heads.withLock { $0 } }
 
     func close() {
         shutdown(listener, Int32(SHUT_RDWR))
@@ -59,11 +62,25 @@ final class AnswerServer: Sendable {
     private func serve(_ client: Int32) {
         var request: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 8192)
-        while !request.suffix(4).elementsEqual([13, 10, 13, 10]) {
+        var end: Int?
+        while end == nil {
             let count = recv(client, &buffer, buffer.count, 0)
             guard count > 0 else { return }
             request += buffer[..<count]
+            end = request.firstRange(of: [13, 10, 13, 10])?.upperBound
         }
+        let body = request.count - (end ?? 0)
+        request.removeLast(body)
+        // The body is read, not kept.
+        let length = String(decoding: request, as: UTF8.self).lowercased().split(whereSeparator: \.isNewline)
+            .first { $0.hasPrefix("content-length:") }
+        var left = (length.flatMap { Int($0.dropFirst(15).filter(\.isNumber)) } ?? 0) - body
+        while left > 0 {
+            let count = recv(client, &buffer, min(left, buffer.count), 0)
+            guard count > 0 else { return }
+            left -= count
+        }
+        heads.withLock { $0.append(String(decoding: request, as: UTF8.self)) }
         let target =
             String(decoding: request, as: UTF8.self).split(separator: " ").dropFirst().first.map(String.init) ?? ""
         let time = seen.withLock { seen in

@@ -19,7 +19,10 @@ struct FilerHarness: Sendable {
     let root: Folder
     let filer: Filer
 
-    static func with(retries: Int = 0, _ body: (FilerHarness) async throws -> Void) async throws {
+    static func with(
+        retries: Int = 0, configuration given: FilerConfiguration = FilerConfiguration(),
+        _ body: (FilerHarness) async throws -> Void
+    ) async throws {
         let folder = "/tmp/filer-\(UUID().uuidString.lowercased())"
         for name in ["shared", "read-only", "outside", "workspace"] {
             _ = try Folder.make("\(folder)/\(name)", mode: 0o755)
@@ -27,12 +30,13 @@ struct FilerHarness: Sendable {
         defer { try? Folder("/tmp").remove(ContainerPath.name(folder)) }
         let client = HTTPClient()
         defer { client.close() }
-        var configuration = FilerConfiguration()
+        var configuration = given
         configuration.roots = [
             FileRoot(path: folder + "/shared", isWritable: true),
             FileRoot(path: folder + "/read-only", isWritable: false),
         ]
         configuration.retryPauses = Array(repeating: .milliseconds(1), count: retries)
+        configuration.closedFolders = [folder + "/shared/closed"]
         try await body(
             FilerHarness(
                 shared: folder + "/shared", readOnly: folder + "/read-only", outside: folder + "/outside",
