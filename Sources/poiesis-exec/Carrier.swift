@@ -4,6 +4,10 @@ import TaskCore
 /// Copies the task's files in the image's own folders out to the workspace after an executor, and back before the next.
 struct Carrier {
     private static let workspace = "/.poiesis/carry"
+    /// No image's files lie there.
+    private static let skipped: Set = ["/proc", "/sys", "/dev", "/.poiesis"]
+    /// The user reads no more.
+    private static let maximumWarnings = 20
 
     let plan: ExecutorPlan
     private(set) var warnings: [String] = []
@@ -13,7 +17,9 @@ struct Carrier {
 
     /// What earlier executors wrote appears where they wrote it.
     mutating func bringBack() {
-        transfer(from: Self.workspace, to: "") { carrier, message in carrier.warnings.append(message) }
+        transfer(from: Self.workspace, to: "") { carrier, message in
+            if carrier.warnings.count < Self.maximumWarnings { carrier.warnings.append(message) }
+        }
     }
 
     /// What this executor wrote is kept.
@@ -42,10 +48,15 @@ struct Carrier {
             return [path]
         }
         let pattern = PathPattern(item.path)
+        // A directory that matches is copied whole.
+        let depth = pattern.maximumDepth
         var found: [String] = []
-        walk(root + pattern.fixedPrefix) { path, _ in
-            let inside = String(path.dropFirst(root.count))
+        let start = root + (pattern.fixedPrefix == "/" ? "" : pattern.fixedPrefix)
+        walk(start.isEmpty ? "/" : start) { path, _ in
+            guard let inside = ContainerPath.below(root.isEmpty ? "/" : root, path), !Self.skipped.contains(inside)
+            else { return false }
             if pattern.matches(inside) { found.append(inside) }
+            return depth.map { ContainerPath.segments(inside).count < $0 } ?? true
         }
         return found
     }
@@ -69,6 +80,14 @@ struct Carrier {
         return symlink(buffer, target) == 0
     }
 
+    /// A new file in the old one's place: who holds the old one open, or links to it, keeps it. Where the folder may not be
+    /// written to, or the engine has mounted the file, its content is replaced.
+    private func replace(_ target: String, _ mode: mode_t) -> Int32 {
+        let flags = O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
+        if unlink(target) == 0 || errno == ENOENT { return open(target, flags | O_CREAT | O_EXCL, mode) }
+        return open(target, flags | O_TRUNC)
+    }
+
     /// Mode and mtime are kept, so that an unchanged file is known the next time and left alone.
     private func copyFile(_ source: String, _ status: stat, _ target: String) -> Bool {
         if let old = fileStatus(target), old.st_mode & S_IFMT == S_IFREG, old.st_size == status.st_size,
@@ -80,7 +99,7 @@ struct Carrier {
         let input = open(source, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard input >= 0 else { return false }
         defer { close(input) }
-        let output = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, status.st_mode & 0o7777)
+        let output = replace(target, status.st_mode & 0o7777)
         guard output >= 0 else { return false }
         defer { close(output) }
         var buffer = [UInt8](repeating: 0, count: 1 << 17)

@@ -6,6 +6,8 @@ import TaskCore
 struct Execution {
     private let plan: ExecutorPlan
     private let signals: SignalPipe
+    /// The program's umask; the shim's own is 0.
+    private let umask: mode_t
     private var stdout: Stream
     private var stderr: Stream
     private var warnings: [String] = []
@@ -22,9 +24,10 @@ struct Execution {
         var capture: Capture
     }
 
-    init(plan: ExecutorPlan, folder: String, signals: SignalPipe) {
+    init(plan: ExecutorPlan, folder: String, signals: SignalPipe, umask: mode_t) {
         self.plan = plan
         self.signals = signals
+        self.umask = umask
         stdout = Stream(
             file: plan.stdout, forward: 1, capture: Capture(folder: folder, name: "stdout", limit: plan.captureLimit))
         stderr = Stream(
@@ -57,7 +60,7 @@ struct Execution {
                 return refused(126, "the working directory \(folder) cannot be used: \(systemReason())", start)
             }
         }
-        let input = Glibc.open(plan.stdin ?? "/dev/null", O_RDONLY | O_CLOEXEC)
+        let input = openAtOnce(plan.stdin ?? "/dev/null", O_RDONLY)
         guard input >= 0 else {
             return refused(126, "stdin \(plan.stdin ?? "") cannot be read: \(systemReason())", start)
         }
@@ -86,8 +89,8 @@ struct Execution {
             guard makeFolders(ContainerPath.parent(path)) else {
                 return "the folder of \(path) cannot be made: \(systemReason())"
             }
-            let flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND | (isShared ? 0 : O_TRUNC)
-            self[keyPath: stream].writer = Glibc.open(path, flags, 0o666)
+            let flags = O_WRONLY | O_CREAT | O_APPEND | (isShared ? 0 : O_TRUNC)
+            self[keyPath: stream].writer = openAtOnce(path, flags)
             return self[keyPath: stream].writer < 0 ? "\(path) cannot be written: \(systemReason())" : nil
         }
         var ends: [Int32] = [0, 0]
@@ -95,6 +98,13 @@ struct Execution {
         self[keyPath: stream].reader = ends[0]
         self[keyPath: stream].writer = ends[1]
         return nil
+    }
+
+    /// Opens what a task may have made, which may be a FIFO: without waiting for its other end. The program then waits as usual.
+    private func openAtOnce(_ path: String, _ flags: Int32) -> Int32 {
+        let file = Glibc.open(path, flags | O_CLOEXEC | O_NONBLOCK, 0o666)
+        if file >= 0 { _ = fcntl(file, F_SETFL, flags & O_APPEND) }
+        return file
     }
 
     /// The image's environment, and over it the task's.
@@ -149,6 +159,8 @@ struct Execution {
         defer { for pointer in arguments + variables { free(pointer) } }
         arguments.append(nil)
         variables.append(nil)
+        Glibc.umask(umask)
+        defer { Glibc.umask(0) }
         return poiesis_spawn(&pid, program, &arguments, &variables, nil, input, stdout.writer, stderr.writer)
     }
 

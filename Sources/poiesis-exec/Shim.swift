@@ -12,17 +12,19 @@ struct Shim {
     /// Exit codes of the shim's own troubles, none of which leaves a result.
     enum Trouble {
         static let usage: Int32 = 64
+        /// Somebody started the container again.
+        static let startedBefore: Int32 = 123
         static let noTurn: Int32 = 124
         static let refused: Int32 = 125
     }
 
     static func main() {
-        umask(0)
+        let programs = umask(0)
         let arguments = CommandLine.arguments.dropFirst()
         switch arguments.first {
         case "--open-up": exit(openUp(arguments.dropFirst()))
         case "--check": exit(check(arguments.dropFirst().first ?? ""))
-        case let folder? where arguments.count == 1: exit(run(folder))
+        case let folder? where arguments.count == 1: exit(run(folder, programs))
         default: stop("usage: poiesis-exec CONTROL-FOLDER", Trouble.usage)
         }
     }
@@ -32,16 +34,19 @@ struct Shim {
         exit(status)
     }
 
-    private static func run(_ folder: String) -> Int32 {
+    private static func run(_ folder: String, _ programs: mode_t) -> Int32 {
         guard let bytes = readFile(folder + "/plan", limit: 64 << 20), let plan = ExecutorPlan(encoded: bytes) else {
             stop("there is no plan in \(folder)", Trouble.refused)
         }
         let marker = open(folder + "/started", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-        guard marker >= 0 else { stop("this executor was started before", Trouble.refused) }
+        guard marker >= 0 else {
+            if errno == EEXIST { stop("this executor was started before", Trouble.startedBefore) }
+            stop("\(folder) cannot be written to: \(String(cString: strerror(errno)))", Trouble.refused)
+        }
         close(marker)
         let signals = SignalPipe()
         guard waitForTurn(folder, signals) else { return 0 }
-        var execution = Execution(plan: plan, folder: folder, signals: signals)
+        var execution = Execution(plan: plan, folder: folder, signals: signals, umask: programs)
         let result = execution.run()
         guard writeResult(result, to: folder) else { stop("the result cannot be written", Trouble.refused) }
         return result.exitCode
@@ -82,11 +87,12 @@ struct Shim {
     /// Files that a container's user left unreadable are handed over: by mode, as root inside a container.
     private static func openUp(_ paths: ArraySlice<String>) -> Int32 {
         for path in paths {
-            walk(path) { path, status in
-                let mode = status.st_mode & S_IFMT
-                guard mode == S_IFREG || mode == S_IFDIR else { return }
-                let isProgram = mode == S_IFDIR || status.st_mode & 0o111 != 0
-                chmod(path, (status.st_mode & 0o7777) | 0o666 | (isProgram ? 0o111 : 0))
+            visitAll(path) { folder, name, status in
+                let kind = status.st_mode & S_IFMT
+                guard kind == S_IFREG || kind == S_IFDIR else { return }
+                let isProgram = kind == S_IFDIR || status.st_mode & 0o111 != 0
+                // Not the sticky bit: it would keep others from removing what lies there.
+                fchmodat(folder, name, (status.st_mode & 0o777) | 0o666 | (isProgram ? 0o111 : 0), 0)
             }
         }
         return 0

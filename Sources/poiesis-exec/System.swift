@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import TaskCore
 
 /// Microseconds since 1970.
 func now() -> Int64 {
@@ -49,32 +50,86 @@ func fileStatus(_ path: String) -> stat? {
 /// Makes a folder with all above it; false where that fails.
 func makeFolders(_ path: String) -> Bool {
     var current = ""
-    for segment in path.split(separator: "/") {
+    for segment in ContainerPath.segments(path) {
         current += "/" + segment
         if mkdir(current, 0o777) != 0, errno != EEXIST { return false }
     }
     return true
 }
 
+/// The names in a folder that are text, in order.
 func entries(_ folder: String) -> [String] {
-    guard let stream = opendir(folder) else { return [] }
-    defer { closedir(stream) }
-    var names: [String] = []
-    while let entry = readdir(stream) {
-        let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-            pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-        }
-        if name != ".", name != ".." { names.append(name) }
-    }
-    return names.sorted()
+    names(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC))
+        .compactMap { String(validating: $0.dropLast(), as: UTF8.self) }.sorted()
 }
 
 /// Visits a tree, folders before what is in them; links are visited, not followed.
-func walk(_ path: String, depth: Int = 0, _ visit: (String, stat) -> Void) {
+///
+/// - Parameter visit: whether to go into the folder that it is given.
+func walk(_ path: String, depth: Int = 0, _ visit: (String, stat) -> Bool) {
     guard depth < 200, let status = fileStatus(path) else { return }
-    visit(path, status)
-    guard status.st_mode & S_IFMT == S_IFDIR else { return }
+    guard visit(path, status), status.st_mode & S_IFMT == S_IFDIR else { return }
     for name in entries(path) { walk(path == "/" ? "/" + name : path + "/" + name, depth: depth + 1, visit) }
+}
+
+/// Visits everything in a tree of any depth, whatever the names' bytes are: each with the open folder that holds it.
+///
+/// Nobody may change the tree meanwhile: the way back up is each folder's `..`.
+func visitAll(_ path: String, _ visit: (_ folder: Int32, _ name: [CChar], _ status: stat) -> Void) {
+    let flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
+    var status = stat()
+    let name = Array(path.utf8CString)
+    guard lstat(path, &status) == 0 else { return }
+    visit(AT_FDCWD, name, status)
+    var current = openat(AT_FDCWD, name, flags)
+    guard current >= 0 else { return }
+    /// Folders still to visit, by level.
+    var waiting = [visitEntries(current, visit)]
+    while !waiting.isEmpty {
+        if let next = waiting[waiting.count - 1].popLast() {
+            let inner = openat(current, next, flags)
+            guard inner >= 0 else { continue }
+            close(current)
+            current = inner
+            waiting.append(visitEntries(current, visit))
+        } else {
+            waiting.removeLast()
+            if waiting.isEmpty { break }
+            let outer = openat(current, "..", flags)
+            close(current)
+            current = outer
+            guard outer >= 0 else { return }
+        }
+    }
+    close(current)
+}
+
+/// Visits what is directly in a folder; the names of the folders among it.
+private func visitEntries(_ folder: Int32, _ visit: (Int32, [CChar], stat) -> Void) -> [[CChar]] {
+    var folders: [[CChar]] = []
+    for name in names(openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+        var status = stat()
+        guard fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else { continue }
+        visit(folder, name, status)
+        if status.st_mode & S_IFMT == S_IFDIR { folders.append(name) }
+    }
+    return folders
+}
+
+/// The names in a folder as the disk has them, each with its NUL; closes the folder.
+private func names(_ folder: Int32) -> [[CChar]] {
+    guard folder >= 0, let stream = fdopendir(folder) else { return [] }
+    defer { closedir(stream) }
+    var names: [[CChar]] = []
+    while let entry = readdir(stream) {
+        let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+            pointer.withMemoryRebound(to: CChar.self, capacity: 256) { name in
+                Array(UnsafeBufferPointer(start: name, count: strlen(name) + 1))
+            }
+        }
+        if name != [46, 0], name != [46, 46, 0] { names.append(name) }
+    }
+    return names
 }
 
 /// Where signal handlers write; set once before the first is installed.

@@ -123,7 +123,7 @@ struct BackendHarness: Sendable {
     }
 
     /// The folder of the built programs: the tests' own, or the package's build folder.
-    private static func shimFolder() throws -> String {
+    static func shimFolder() throws -> String {
         let package = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../..").standardized
         let candidates = [
             ContainerPath.parent(Machine.programPath), ContainerPath.parent(ContainerPath.parent(Machine.programPath)),
