@@ -1,4 +1,5 @@
 import TES
+import TaskCore
 
 /// A URL of an input or output; a bare absolute path is a `file` URL.
 package struct RemoteURL: Hashable, Sendable, CustomStringConvertible {
@@ -14,7 +15,7 @@ package struct RemoteURL: Hashable, Sendable, CustomStringConvertible {
     /// Nil where the text has no scheme and is no absolute path.
     package init?(_ text: String) {
         query = ""
-        if text.hasPrefix("/") {
+        if ContainerPath.isAbsolute(text) {
             scheme = "file"
             authority = ""
             path = text
@@ -22,16 +23,17 @@ package struct RemoteURL: Hashable, Sendable, CustomStringConvertible {
         }
         guard let colon = text.firstIndex(of: ":") else { return nil }
         scheme = text[..<colon].lowercased()
-        var rest = text[text.index(after: colon)...]
-        guard rest.hasPrefix("/") else { return nil }
+        // Slashes are bytes: what combines with one does not hide it.
+        var rest = text.utf8[text.index(after: colon)...]
+        guard rest.first == UInt8(ascii: "/") else { return nil }
         authority = ""
-        if rest.hasPrefix("//") {
+        if rest.starts(with: "//".utf8) {
             rest = rest.dropFirst(2)
-            let end = rest.firstIndex(of: "/") ?? rest.endIndex
-            authority = String(rest[..<end])
+            let end = rest.firstIndex(of: UInt8(ascii: "/")) ?? rest.endIndex
+            authority = String(Substring(rest[..<end]))
             rest = rest[end...]
         }
-        path = String(rest)
+        path = String(Substring(rest))
         if scheme == "file" { path = percentDecoded(path) ?? path }
         if scheme == "http" || scheme == "https" {
             let end = path.firstIndex { $0 == "?" || $0 == "#" } ?? path.endIndex

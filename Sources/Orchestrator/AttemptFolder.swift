@@ -28,7 +28,7 @@ package struct AttemptFolder: Sendable {
 
     package static func name(_ key: AttemptKey) -> String { "\(key.taskID)-\(key.number)" }
 
-    package var isStaged: Bool { ((try? control.kind("staged")) ?? nil) != nil }
+    package func isStaged() throws(FileError) -> Bool { try control.kind("staged") != nil }
 
     package func markStaged() throws(FileError) { try control.write("staged", []) }
 
@@ -50,15 +50,49 @@ package struct AttemptFolder: Sendable {
         for directory in plan.carryDirectories { try workspace.makeFolders(directory, mode: 0o777) }
     }
 
+    /// A directory or file that no longer is what the plan made of it; nil where all are.
+    ///
+    /// Executors may write to what holds the sources of later mounts: a link in such a place would lead the engine, which follows
+    /// it, anywhere on this machine.
+    package func replacedMount(_ plan: MountPlan) throws(FileError) -> String? {
+        let wanted =
+            plan.mounts.map { ($0.path, $0.isFile ? FileKind.regular : .directory) }
+            + plan.carryDirectories.map { ($0, .directory) }
+        for (path, kind) in wanted {
+            do throws(FileError) {
+                if try workspace.kind(path) != kind { return path }
+            } catch {
+                guard error.isUnusable else { throw error }
+                return path
+            }
+        }
+        return nil
+    }
+
     /// How an executor ended; nil while it has not, or where what lies there is no result.
-    package func result(_ position: Int) -> ExecutorResult? {
-        guard let bytes = try? control.read("exec-\(position)/result", limit: 1 << 20) else { return nil }
-        return ExecutorResult(encoded: bytes)
+    ///
+    /// A program can write what looks like its result: it counts only once its container has ended.
+    package func result(_ position: Int) throws(FileError) -> ExecutorResult? {
+        do throws(FileError) {
+            return try control.read("exec-\(position)/result", limit: 1 << 20).flatMap(ExecutorResult.init(encoded:))
+        } catch {
+            guard error.isUnusable else { throw error }
+            return nil
+        }
+    }
+
+    /// Keeps a result that the shim could not write.
+    package func store(_ result: ExecutorResult, _ position: Int) throws(FileError) {
+        try control.remove("exec-\(position)/result")
+        try control.write("exec-\(position)/result", result.encoded)
     }
 
     /// Whether the shim began with an executor.
-    package func wasStarted(_ position: Int) -> Bool {
-        ((try? control.kind("exec-\(position)/started")) ?? nil) != nil
+    package func wasStarted(_ position: Int) throws(FileError) -> Bool {
+        do throws(FileError) { return try control.kind("exec-\(position)/started") != nil } catch {
+            guard error.isUnusable else { throw error }
+            return true
+        }
     }
 
     /// What was captured of a stream; `name` is `stdout` or `stderr`.
@@ -69,10 +103,8 @@ package struct AttemptFolder: Sendable {
         return CapturedText(head: head, ring: ring, half: half).text
     }
 
-    /// Removes everything of the attempt.
-    package func remove(from attempts: Folder) throws(FileError) {
-        try attempts.remove(ContainerPath.name(path))
-    }
+    /// Bytes that are free on its disk.
+    package var freeSpace: Int64 { workspace.freeSpace() }
 }
 
 /// Head and tail of a stream as text: repaired, cut at code points, with a line that says what was left out.

@@ -6,12 +6,17 @@ package enum EngineError: Error, Hashable, Sendable, CustomStringConvertible {
     case missing(String)
     /// The engine understood and refused.
     case refused(String)
+    /// The engine could not, but may a little later: a registry is busy, or does not answer.
+    case busy(String)
 
     package var description: String {
         switch self {
-        case .unreachable(let reason), .missing(let reason), .refused(let reason): reason
+        case .unreachable(let reason), .missing(let reason), .refused(let reason), .busy(let reason): reason
         }
     }
+
+    /// The engine's own words for a full disk.
+    var isDiskFull: Bool { description.lowercased().contains("no space left on device") }
 }
 
 /// What a container is made from.
@@ -73,12 +78,13 @@ package struct ImageFacts: Hashable, Sendable {
 package protocol ContainerEngine: Sendable {
     /// Facts of an image that the engine has; nil where it has not.
     func image(_ name: String) async throws(EngineError) -> ImageFacts?
+    /// Fetches an image from its registry; `busy` where trying again may help.
     func pull(_ name: String) async throws(EngineError)
     /// Makes a container; one of this name that exists already is no error.
     func create(_ spec: ContainerSpec) async throws(EngineError)
     /// Starts it; one that was started before is left as it is.
     func start(_ name: String) async throws(EngineError)
-    /// Waits for its end.
+    /// Waits for its end; what it returns is always `ended`.
     func wait(_ name: String) async throws(EngineError) -> ContainerState
     /// Nil where there is no such container.
     func state(_ name: String) async throws(EngineError) -> ContainerState?

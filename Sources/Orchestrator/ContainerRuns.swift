@@ -36,9 +36,7 @@ package final class ContainerRuns: Sendable {
         logger[metadataKey: "attempt"] = "\(attempt.key.number)"
         let runner = AttemptRunner(
             attempt: attempt, store: store, engine: engine, filer: filer, configuration: configuration,
-            attempts: attempts,
-            logger: logger)
-        if attempt.state == .canceling { continuation.finish() }
+            attempts: attempts, logger: logger)
         await runner.run(stop: stop)
         stops.withLock { $0[attempt.key] = nil }
     }
@@ -53,16 +51,20 @@ package final class ContainerRuns: Sendable {
         do throws(EngineError) {
             for name in try await engine.list([Label.instance: configuration.instance])
             where !prefixes.contains(where: name.hasPrefix) {
-                try await engine.remove(name)
+                do throws(EngineError) { try await engine.remove(name) } catch {
+                    logger.warning(
+                        "a container left behind could not be removed",
+                        metadata: ["container": "\(name)", "reason": "\(error)"])
+                }
             }
         } catch {
-            logger.warning("containers left behind could not be removed", metadata: ["reason": "\(error)"])
+            logger.warning("containers left behind could not be listed", metadata: ["reason": "\(error)"])
         }
         let names = Set(open.map(AttemptFolder.name))
+        let removal = AttemptRemoval(
+            engine: engine, configuration: configuration, attempts: attempts, logger: logger)
         for entry in (try? attempts.list()) ?? [] where !names.contains(entry.name) {
-            do throws(FileError) { try attempts.remove(entry.name) } catch {
-                logger.warning("a folder left behind could not be removed", metadata: ["reason": "\(error)"])
-            }
+            await removal.remove(entry.name)
         }
     }
 }

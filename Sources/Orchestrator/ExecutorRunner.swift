@@ -23,7 +23,6 @@ struct ExecutorRunner: Sendable {
     ///
     /// - Returns: its result, or why there is none. Nil where the Swift task was cancelled: the container goes on.
     func run(_ position: Int) async -> Result<ExecutorResult, EndedAttempt>? {
-        if let result = folder.result(position) { return .success(result) }
         let name = Self.containerName(attempt.key, position)
         var pause = Duration.milliseconds(200)
         while !Task.isCancelled {
@@ -32,12 +31,21 @@ struct ExecutorRunner: Sendable {
             } catch {
                 if Task.isCancelled { return nil }
                 switch error {
-                case .unreachable:
+                case .unreachable, .busy:
                     // The engine may come back: containers outlive its restart, or are found ended.
                     try? await Task.sleep(for: pause)
                     pause = min(pause * 2, .seconds(5))
-                case .missing(let reason), .refused(let reason):
-                    if folder.wasStarted(position) { return .failure(EndedAttempt(.hostLost(reason: reason))) }
+                case .missing, .refused:
+                    if error.isDiskFull {
+                        return .failure(
+                            EndedAttempt(.diskFull(what: "the container engine's, while executor \(position) was run")))
+                    }
+                    let reason = error.description
+                    guard let wasStarted = try? folder.wasStarted(position) else {
+                        try? await Task.sleep(for: pause)
+                        continue
+                    }
+                    if wasStarted { return .failure(EndedAttempt(.hostLost(reason: reason))) }
                     return .failure(EndedAttempt(.engineFailed(position: position, reason: reason)))
                 }
             }
@@ -48,41 +56,60 @@ struct ExecutorRunner: Sendable {
     private func step(_ position: Int, _ name: String) async throws(EngineError) -> Result<
         ExecutorResult, EndedAttempt
     >? {
+        let state: ContainerState
         switch try await engine.state(name) {
         case nil:
-            if folder.wasStarted(position) {
+            if let result = try looked({ () throws(FileError) in try folder.result(position) }) {
+                return .success(result)
+            }
+            if try looked({ () throws(FileError) in try folder.wasStarted(position) }) {
                 return .failure(EndedAttempt(.hostLost(reason: "the container of executor \(position) is gone")))
             }
             do throws(FileError) { try folder.prepare(position, plan(position)) } catch {
                 return .failure(EndedAttempt(Cause(error, while: "executor \(position) was prepared")))
             }
+            if let ended = try replacedMount(position) { return .failure(ended) }
             try await engine.create(spec(position, name))
             try await engine.start(name)
-        case .created: try await engine.start(name)
-        case .running, .ended: break
+            state = try await engine.wait(name)
+        case .created:
+            if let ended = try replacedMount(position) { return .failure(ended) }
+            try await engine.start(name)
+            state = try await engine.wait(name)
+        case .running: state = try await engine.wait(name)
+        case .some(let ended): state = ended
         }
-        let state = try await engine.wait(name)
         if Task.isCancelled { return nil }
-        return judge(position, state)
+        return try judge(position, state)
+    }
+
+    /// A disk that cannot be read now, or a process without a free descriptor, says nothing of what is there.
+    private func looked<Value>(_ body: () throws(FileError) -> Value) throws(EngineError) -> Value {
+        do throws(FileError) { return try body() } catch { throw .unreachable(error.description) }
+    }
+
+    private func replacedMount(_ position: Int) throws(EngineError) -> EndedAttempt? {
+        guard let path = try looked({ () throws(FileError) in try folder.replacedMount(mounts) }) else { return nil }
+        return EndedAttempt(
+            .shimFailed(
+                position: position, reason: "an earlier executor replaced the mounted directory or file \(path)"))
     }
 
     /// What an ended container means.
-    private func judge(_ position: Int, _ state: ContainerState) -> Result<ExecutorResult, EndedAttempt> {
+    private func judge(
+        _ position: Int, _ state: ContainerState
+    ) throws(EngineError) -> Result<ExecutorResult, EndedAttempt> {
         guard case .ended(let code, let isOutOfMemory, let message) = state else {
-            return .failure(
-                EndedAttempt(.hostLost(reason: "the container of executor \(position) is in no known state")))
+            throw .unreachable("the container of executor \(position) is in no known state")
         }
-        if let result = folder.result(position) { return .success(result) }
-        if isOutOfMemory {
-            // The shim itself was killed: all that is known is what the engine saw.
-            let now = Machine.clock()
-            var result = ExecutorResult(exitCode: 137, startTime: now, endTime: now)
-            result.isOutOfMemory = true
-            result.reason = "the executor needed more memory than its limit: ask for more with ram_gb"
-            return .success(result)
-        }
+        if let result = try looked({ () throws(FileError) in try folder.result(position) }) { return .success(result) }
+        if isOutOfMemory { return .success(try killedForMemory(position)) }
         let said = message.isEmpty ? "" : ": \(message)"
-        if folder.wasStarted(position) {
+        if folder.freeSpace < configuration.leastFreeSpace, code == Self.shimsOwnTrouble {
+            return .failure(EndedAttempt(.diskFull(what: "the data folder's, while executor \(position) ran")))
+        }
+        let wasStarted = try looked { () throws(FileError) in try folder.wasStarted(position) }
+        if wasStarted, code != Self.shimsOwnTrouble {
             return .failure(
                 EndedAttempt(
                     .hostLost(
@@ -90,11 +117,27 @@ struct ExecutorRunner: Sendable {
                             "the container of executor \(position) was stopped from outside (exit code \(code))\(said)")
                 ))
         }
+        let moment = wasStarted ? "without a result" : "before the program was started"
         return .failure(
             EndedAttempt(
                 .shimFailed(
-                    position: position,
-                    reason: "its container ended with exit code \(code) before the program was started\(said)")))
+                    position: position, reason: "its container ended with exit code \(code) \(moment)\(said)")))
+    }
+
+    /// The shim's exit code where it could not do its work; a program that ends with it has a result.
+    private static let shimsOwnTrouble: Int32 = 125
+
+    /// The shim itself was killed: all that is known is what the engine saw. It is kept, so that whoever takes the attempt up later
+    /// comes to the same end.
+    private func killedForMemory(_ position: Int) throws(EngineError) -> ExecutorResult {
+        let now = Machine.clock()
+        var result = ExecutorResult(exitCode: 137, startTime: now, endTime: now)
+        result.isOutOfMemory = true
+        result.reason = "the executor needed more memory than its limit: ask for more with ram_gb"
+        do throws(FileError) { try folder.store(result, position) } catch {
+            if !error.isDiskFull { throw .unreachable(error.description) }
+        }
+        return result
     }
 
     // MARK: Plan and container

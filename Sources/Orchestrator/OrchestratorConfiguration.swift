@@ -4,6 +4,10 @@ package struct OrchestratorConfiguration: Sendable {
     package var memoryFloor: Int64 = 256 << 20
     /// How long a program may take to stop when its task is cancelled.
     package var stopGrace = Duration.seconds(5)
+    /// Pauses before an image is pulled again whose registry was busy; as many retries as pauses.
+    package var pullPauses: [Duration] = [.seconds(2), .seconds(10)]
+    /// Less free space than this on the data folder's disk means that the disk is full, in bytes.
+    package var leastFreeSpace: Int64 = 64 << 20
     /// Bytes kept of each output stream of an executor.
     package var captureLimit = 16 * 1024
     /// Attempts of a task whose earlier ones were lost through no fault of its own.

@@ -1,12 +1,16 @@
 package import Logging
 import ServiceLifecycle
 import Synchronization
+import TES
 package import TaskCore
 
 /// Claims waiting tasks that fit what is free, runs them on a backend, and takes up after a restart what ran before.
 package final class Worker: Service {
     private struct State {
         var running: [TaskID: (key: AttemptKey, demand: Capacity)] = [:]
+        var beats = Heartbeats(lease: Worker.lease)
+        /// What the store says that this worker holds is to be compared with what runs.
+        var isToReconcile = false
     }
 
     private let id: WorkerID
@@ -18,7 +22,7 @@ package final class Worker: Service {
 
     /// A worker that was not heard of for so long has lost its attempts.
     private static let lease = Duration.seconds(60)
-    private static let heartbeatEvery = 10
+    private static let heartbeatEvery = Duration.seconds(10)
 
     package init(id: WorkerID, store: any TaskStore, backend: any Backend, wakeUp: WakeUp, logger: Logger) {
         self.id = id
@@ -37,12 +41,12 @@ package final class Worker: Service {
         guard let total = await capacity() else { return }
         await withDiscardingTaskGroup { group in
             group.addTask { await self.wakeUp.tick(every: .seconds(1)) }
-            await takeUp(&group)
-            var rounds = 0
+            // On its own: neither a slow engine nor a long queue may cost this worker its attempts.
+            group.addTask { await self.beat() }
+            await takeUp(&group, total)
             for await _ in wakeUp.signals {
-                if rounds % Self.heartbeatEvery == 0 { await beat() }
-                rounds += 1
                 await stopCancelled()
+                await reconcile(&group, total)
                 await claim(&group, total)
             }
             group.cancelAll()
@@ -63,7 +67,7 @@ package final class Worker: Service {
     }
 
     /// Attempts that this worker holds since before it was started.
-    private func takeUp(_ group: inout DiscardingTaskGroup) async {
+    private func takeUp(_ group: inout DiscardingTaskGroup, _ total: Capacity) async {
         while !Task.isCancelled {
             do throws(TaskStoreError) {
                 try await store.heartbeat(id)
@@ -71,7 +75,7 @@ package final class Worker: Service {
                 await backend.cleanUp(except: open.map(\.key))
                 for attempt in open {
                     logger.info("taking up an attempt", metadata: ["task": "\(attempt.key.taskID)"])
-                    start(attempt, &group)
+                    try await take(attempt, &group, total)
                 }
                 return
             } catch {
@@ -81,22 +85,65 @@ package final class Worker: Service {
         }
     }
 
+    /// Starts what this worker holds and does not run: a claim whose answer was lost.
+    private func reconcile(_ group: inout DiscardingTaskGroup, _ total: Capacity) async {
+        guard state.withLock({ $0.isToReconcile }) else { return }
+        // An attempt that ends while the store answers is none of them.
+        let before = Set(state.withLock { $0.running.values.map(\.key) })
+        do throws(TaskStoreError) {
+            for attempt in try await store.openAttempts(of: id) where !before.contains(attempt.key) {
+                try await take(attempt, &group, total)
+            }
+            state.withLock { $0.isToReconcile = false }
+        } catch {
+            logger.error("the attempts of this worker could not be read", metadata: ["reason": "\(error)"])
+        }
+    }
+
+    /// Runs an attempt that this worker holds, or ends it where there is too little for it.
+    private func take(
+        _ attempt: Attempt, _ group: inout DiscardingTaskGroup, _ total: Capacity
+    ) async throws(TaskStoreError) {
+        let running = state.withLock { $0.running[attempt.key.taskID]?.key }
+        if running == attempt.key { return }
+        // An earlier attempt of the same task, which was lost meanwhile.
+        if let running { await backend.stop(running) }
+        let demand = attempt.task.demand
+        if attempt.state == .initializing, demand.cpuCores > total.cpuCores || demand.memory > total.memory {
+            return try await refuse(attempt, total)
+        }
+        start(attempt, &group)
+    }
+
     private func start(_ attempt: Attempt, _ group: inout DiscardingTaskGroup) {
         state.withLock { $0.running[attempt.key.taskID] = (attempt.key, attempt.task.demand) }
         group.addTask {
             await self.backend.run(attempt)
-            self.state.withLock { $0.running[attempt.key.taskID] = nil }
+            // Where the task was lost and claimed again, its next attempt may run already.
+            self.state.withLock { state in
+                if state.running[attempt.key.taskID]?.key == attempt.key { state.running[attempt.key.taskID] = nil }
+            }
             self.wakeUp.signal()
         }
     }
 
+    /// Tells every few seconds that this worker lives, and takes back what workers held that do not.
     private func beat() async {
-        do throws(TaskStoreError) {
-            try await store.heartbeat(id)
-            let lost = try await store.takeBackLost(lease: Self.lease)
-            if lost > 0 { logger.warning("took back tasks of lost workers", metadata: ["tasks": "\(lost)"]) }
-        } catch {
-            logger.error("no heartbeat could be written", metadata: ["reason": "\(error)"])
+        while !Task.isCancelled {
+            do throws(TaskStoreError) {
+                try await store.heartbeat(id)
+                let mayTakeBack = state.withLock { state in
+                    state.isToReconcile = true
+                    return state.beats.note(at: .now)
+                }
+                if mayTakeBack {
+                    let lost = try await store.takeBackLost(lease: Self.lease)
+                    if lost > 0 { logger.warning("took back tasks of lost workers", metadata: ["tasks": "\(lost)"]) }
+                }
+            } catch {
+                logger.error("no heartbeat could be written", metadata: ["reason": "\(error)"])
+            }
+            try? await Task.sleep(for: Self.heartbeatEvery)
         }
     }
 
@@ -120,14 +167,11 @@ package final class Worker: Service {
                 guard let attempt = try await store.claim(id, backend: backend.name, free: free, total: total) else {
                     return
                 }
-                let demand = attempt.task.demand
-                if demand.cpuCores > total.cpuCores || demand.memory > total.memory {
-                    try await refuse(attempt, total)
-                } else {
-                    start(attempt, &group)
-                }
+                try await take(attempt, &group, total)
             } catch {
                 logger.error("no task could be claimed", metadata: ["reason": "\(error)"])
+                // A task may be claimed all the same, its answer lost.
+                state.withLock { $0.isToReconcile = true }
                 return
             }
         }

@@ -136,7 +136,7 @@ package struct TaskValidation {
     }
 
     private mutating func scheme(_ url: String, at pointer: String) {
-        if url.hasPrefix("/") { return }
+        if ContainerPath.isAbsolute(url) { return }
         guard let colon = url.firstIndex(of: ":"), url[colon...].hasPrefix("://") || url.hasPrefix("file:") else {
             return add(pointer, "must be an absolute path or a URL such as \(example)")
         }

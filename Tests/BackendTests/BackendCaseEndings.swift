@@ -246,6 +246,29 @@ extension BackendCase {
             #expect(end.logs?.last?.logs.map(\.stdout) == ["/bin/sh\n", "one\nconf\n"])
             #expect(harness.uploaded("out.txt") == "one\ntwo\n")
         },
+        BackendCase("a mount's source that was replaced by a link is never mounted") { harness in
+            // A file in the root folder is carried: all of the workspace appears below /.poiesis/carry.
+            let replace = "mv /.poiesis/carry/task-two /.poiesis/carry/old; ln -s / /.poiesis/carry/task-two"
+            let task = BackendHarness.script(
+                replace, "ls /task-two",
+                outputs: [TESOutput(url: "\(harness.folder)/o", path: "/out.txt", type: .file)], volumes: ["/task-two"])
+            let end = try await harness.run(task)
+            #expect(end.state == .systemError && end.logs?.last?.logs.map(\.exitCode) == [0])
+            #expect(end.logs?.last?.systemLogs?.last?.contains("replaced the mounted directory") == true)
+        },
+        BackendCase("a program's own failure wins over files that could not be carried") { harness in
+            let script = "mkdir -p /.poiesis/carry/root/out.txt/x; echo x > /root/out.txt"
+            let output = TESOutput(url: "\(harness.folder)/o", path: "/root/out.txt", type: .file)
+            let failed = try await harness.run(
+                BackendHarness.script(script + "; exit 3", outputs: [output], volumes: []))
+            #expect(failed.state == .executorError && failed.logs?.last?.logs.map(\.exitCode) == [3])
+            let told = failed.logs?.last?.systemLogs?.contains {
+                $0.contains("could not be copied out of the container")
+            }
+            #expect(told == true)
+            let succeeded = try await harness.run(BackendHarness.script(script, outputs: [output], volumes: []))
+            #expect(succeeded.state == .systemError)
+        },
         BackendCase("the control folder shows an executor nothing but its own") { harness in
             let end = try await harness.run(
                 BackendHarness.script("true", "ls /.poiesis; touch /.poiesis/bin/x; echo $?"))

@@ -355,6 +355,13 @@ struct RemoteURLTests {
         #expect(url.scheme == scheme && url.authority == authority && url.path == path && url.query == query)
     }
 
+    /// A slash with a combining mark after it is one character for Swift.
+    @Test func slashesAreBytes() throws {
+        #expect(RemoteURL("/\u{301}x")?.scheme == "file")
+        let url = try #require(RemoteURL("s3://bucket/\u{301}key"))
+        #expect(url.authority == "bucket" && url.path == "/\u{301}key")
+    }
+
     @Test(arguments: ["", "a/b", "s3", "s3:bucket", "_:x"])
     func otherTextIsNoURL(_ text: String) { #expect(RemoteURL(text) == nil) }
 

@@ -37,7 +37,7 @@ struct S3Strategy: FilerStrategy {
 
     private func place(_ url: RemoteURL) throws(FilerError) -> S3Place {
         guard !url.authority.isEmpty else { throw FilerError("the URL names no bucket: write s3://bucket/key") }
-        return S3Place(bucket: url.authority, key: String(url.path.dropFirst()))
+        return S3Place(bucket: url.authority, key: String(Substring(url.path.utf8.dropFirst())))
     }
 
     func download(_ url: RemoteURL, to file: LocalFile, for principal: Principal) async throws(FilerError) {
@@ -64,9 +64,9 @@ struct S3Strategy: FilerStrategy {
             try client.check(response, request)
             let document = XMLText(response.body)
             for key in document.values("Key") {
-                guard let name = S3Client.decodedKey(key), name.hasPrefix(prefix) else { continue }
+                guard let name = S3Client.decodedKey(key), name.utf8.starts(with: prefix.utf8) else { continue }
                 isKnown = true
-                let below = String(name.dropFirst(prefix.count))
+                let below = String(Substring(name.utf8.dropFirst(prefix.utf8.count)))
                 if below.isEmpty { continue }
                 if below.hasSuffix("/") {
                     entries.append(RemoteEntry(path: String(below.dropLast()), isDirectory: true))

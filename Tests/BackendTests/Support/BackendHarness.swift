@@ -53,7 +53,7 @@ struct BackendHarness: Sendable {
 
     /// Runs a test; a worker claims tasks meanwhile unless the test starts one itself.
     static func with(
-        _ place: BackendPlace, settings changed: Setting? = nil, startsWorker: Bool = true,
+        _ place: BackendPlace, settings changed: Setting? = nil, startsWorker: Bool = true, faults: Faults? = nil,
         _ body: (BackendHarness) async throws -> Void
     ) async throws {
         let folder = "/tmp/backend-\(UUID().uuidString.lowercased())"
@@ -67,7 +67,8 @@ struct BackendHarness: Sendable {
         var settings = OrchestratorConfiguration(shimFolder: try shimFolder(), instance: worker.description)
         settings.stopGrace = .seconds(1)
         changed?.apply(to: &settings)
-        let harness = try make(place, store, client, worker, settings, folder, data)
+        settings.pullPauses = [.milliseconds(1), .milliseconds(1)]
+        let harness = try make(place, store, client, worker, settings, folder, data, faults)
         do {
             try await harness.backend.preflight()
             if startsWorker {
@@ -84,7 +85,7 @@ struct BackendHarness: Sendable {
 
     private static func make(
         _ place: BackendPlace, _ store: InMemoryTaskStore, _ client: HTTPClient, _ worker: WorkerID,
-        _ settings: OrchestratorConfiguration, _ folder: String, _ data: Folder
+        _ settings: OrchestratorConfiguration, _ folder: String, _ data: Folder, _ faults: Faults?
     ) throws -> BackendHarness {
         var files = FilerConfiguration()
         files.roots = [FileRoot(path: folder, isWritable: true)]
@@ -94,11 +95,13 @@ struct BackendHarness: Sendable {
         let filer = Filer.standard(files, client: client)
         func runs(_ engine: any ContainerEngine) -> ContainerRuns {
             ContainerRuns(
-                store: store, engine: engine, filer: filer, configuration: settings, attempts: attempts, logger: logger)
+                store: faults.map { FaultyStore(store: store, faults: $0) } ?? store, engine: engine, filer: filer,
+                configuration: settings, attempts: attempts, logger: logger)
         }
         switch place {
         case .memory:
-            let engine = InMemoryEngine(images: [image])
+            let plain = InMemoryEngine(images: [image])
+            let engine: any ContainerEngine = faults.map { FaultyEngine(engine: plain, faults: $0) } ?? plain
             let backend = InMemoryBackend(runs: runs(engine))
             return BackendHarness(
                 store: store, engine: engine, backend: backend, worker: worker, settings: settings, folder: folder)

@@ -1,0 +1,130 @@
+import Orchestrator
+import Synchronization
+import TES
+import TaskCore
+
+/// What goes wrong in an engine and a store, switched on and off by a test.
+final class Faults: Sendable {
+    struct State {
+        /// The engine does not answer what stops, removes or looks at containers.
+        var isEngineAway = false
+        /// Records with executors' logs are refused for good.
+        var refusesLogs = false
+        /// Pulls that fail because the registry is busy.
+        var busyPulls = 0
+        var pulls = 0
+        var pullFailure: String?
+        /// Records that were tried.
+        var records: [AttemptRecord] = []
+    }
+
+    private let state = Mutex(State())
+
+    subscript<Value: Sendable>(_ path: any WritableKeyPath<State, Value> & Sendable) -> Value {
+        get { state.withLock { $0[keyPath: path] } }
+        set { state.withLock { $0[keyPath: path] = newValue } }
+    }
+
+    func update<Value: Sendable>(_ body: @Sendable (inout State) -> Value) -> Value { state.withLock { body(&$0) } }
+}
+
+struct FaultyEngine: ContainerEngine {
+    let engine: InMemoryEngine
+    let faults: Faults
+
+    private func check() throws(EngineError) {
+        if faults[\.isEngineAway] { throw .unreachable("the engine is away") }
+    }
+
+    func image(_ name: String) async throws(EngineError) -> ImageFacts? { try await engine.image(name) }
+
+    func pull(_ name: String) async throws(EngineError) {
+        let (isBusy, failure) = faults.update { state in
+            state.pulls += 1
+            return (state.pulls <= state.busyPulls, state.pullFailure)
+        }
+        if isBusy { throw .busy("toomanyrequests") }
+        if let failure { throw .refused(failure) }
+        try await engine.pull(name)
+    }
+
+    func create(_ spec: ContainerSpec) async throws(EngineError) { try await engine.create(spec) }
+    func start(_ name: String) async throws(EngineError) { try await engine.start(name) }
+    func wait(_ name: String) async throws(EngineError) -> ContainerState { try await engine.wait(name) }
+
+    func state(_ name: String) async throws(EngineError) -> ContainerState? {
+        try check()
+        return try await engine.state(name)
+    }
+
+    func stop(_ name: String, grace: Duration) async throws(EngineError) {
+        try check()
+        try await engine.stop(name, grace: grace)
+    }
+
+    func remove(_ name: String) async throws(EngineError) {
+        try check()
+        try await engine.remove(name)
+    }
+
+    func list(_ labels: [String: String]) async throws(EngineError) -> [String] { try await engine.list(labels) }
+    func helperImage(shim: String) async throws(EngineError) -> String { try await engine.helperImage(shim: shim) }
+}
+
+/// Only what attempts write goes through here.
+struct FaultyStore: TaskStore {
+    let store: any TaskStore
+    let faults: Faults
+
+    func record(_ record: AttemptRecord, for key: AttemptKey) async throws(TaskStoreError) -> TESState {
+        let isRefused = faults.update { state in
+            state.records.append(record)
+            return state.refusesLogs && !record.executors.isEmpty
+        }
+        if isRefused { throw .corrupt("it is refused") }
+        return try await store.record(record, for: key)
+    }
+
+    func now() -> Timestamp { store.now() }
+    func newID() -> TaskID { store.newID() }
+    func pageKey() async throws(TaskStoreError) -> [UInt8] { try await store.pageKey() }
+    func createdAt() async throws(TaskStoreError) -> Timestamp { try await store.createdAt() }
+    func create(_ task: NewTask) async throws(TaskStoreError) -> TaskID { try await store.create(task) }
+
+    func task(_ id: TaskID, view: TESView, for principal: Principal) async throws(TaskStoreError) -> TESTask? {
+        try await store.task(id, view: view, for: principal)
+    }
+
+    func page(
+        _ filter: TaskFilter, size: Int, after: TaskID?, for principal: Principal
+    ) async throws(TaskStoreError) -> TaskPage {
+        try await store.page(filter, size: size, after: after, for: principal)
+    }
+
+    func tasks(
+        _ page: ArraySlice<(id: TaskID, state: TESState)>, view: TESView
+    ) async throws(TaskStoreError) -> [TESTask] { try await store.tasks(page, view: view) }
+
+    func cancel(_ id: TaskID, for principal: Principal) async throws(TaskStoreError) -> TESState? {
+        try await store.cancel(id, for: principal)
+    }
+
+    func heartbeat(_ worker: WorkerID) async throws(TaskStoreError) { try await store.heartbeat(worker) }
+    func takeBackLost(lease: Duration) async throws(TaskStoreError) -> Int {
+        try await store.takeBackLost(lease: lease)
+    }
+
+    func claim(
+        _ worker: WorkerID, backend: String, free: Capacity, total: Capacity
+    ) async throws(TaskStoreError) -> Attempt? {
+        try await store.claim(worker, backend: backend, free: free, total: total)
+    }
+
+    func openAttempts(of worker: WorkerID) async throws(TaskStoreError) -> [Attempt] {
+        try await store.openAttempts(of: worker)
+    }
+
+    func stopped(_ attempts: [AttemptKey]) async throws(TaskStoreError) -> Set<TaskID> {
+        try await store.stopped(attempts)
+    }
+}
