@@ -9,8 +9,6 @@ extension DockerEngine {
     }
 
     package func remove(_ name: String) async throws(EngineError) {
-        // 409: its removal is under way already.
-        _ = try await call(
-            "DELETE", "/containers/\(name)", query: [("force", "true"), ("v", "true")], accepted: [404, 409])
+        _ = try await call("DELETE", "/containers/\(name)", query: [("force", "true"), ("v", "true")], accepted: [404])
     }
 }

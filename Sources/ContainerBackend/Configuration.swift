@@ -8,6 +8,7 @@ package struct ContainerConfiguration: Hashable, Sendable {
     package var cpuCores: Int?
     /// Memory to fill with tasks, in bytes; nil for all that the engine has.
     package var memory: Int64?
+    package var registries = RegistryLogins(file: nil, environment: [:])
 
     package init(socket: String) { self.socket = socket }
 

@@ -4,7 +4,8 @@ import Orchestrator
 
 /// Docker, or Podman, through the Docker Engine API on a unix socket.
 ///
-/// https://docs.docker.com/reference/api/engine/version/v1.41/
+/// https://docs.docker.com/reference/api/engine/ Paths without a version: engines refuse versions that are too old or too new for
+/// them, and what is asked here is in all of them.
 package struct DockerEngine: ContainerEngine {
     let configuration: ContainerConfiguration
     private let client: HTTPClient
@@ -19,12 +20,7 @@ package struct DockerEngine: ContainerEngine {
         _ method: String, _ path: String, query: [(String, String)] = [], body: (any Encodable & Sendable)? = nil,
         raw: HTTPRequest.Body? = nil, accepted: Set<Int> = [], timeout: Duration? = .seconds(60)
     ) async throws(EngineError) -> HTTPResponse {
-        var request = HTTPRequest(method, "http://engine/v1.41" + path + Self.query(query))
-        request.unixSocket = configuration.socket
-        request.timeout = timeout
-        request.stallTimeout = nil
-        // What changes the engine is never broken off: a container whose creation got no answer would be left behind.
-        request.isCancellable = timeout == nil || method == "GET"
+        var request = self.request(method, path, query, timeout)
         if let raw {
             request.body = raw
             request.headers.append(("content-type", "application/x-tar"))
@@ -34,14 +30,64 @@ package struct DockerEngine: ContainerEngine {
             request.headers.append(("content-type", "application/json"))
         }
         let response: HTTPResponse
-        do throws(HTTPError) {
-            response = try await client.send(request)
-        } catch {
-            throw .unreachable("the container engine at \(configuration.socket) does not answer: \(error)")
+        do throws(HTTPError) { response = try await client.send(request) } catch { throw unanswered(error) }
+        try Self.check(response, accepted)
+        return response
+    }
+
+    /// One call whose answer is read piece by piece, on the client's thread; an answer that stops coming is a timeout.
+    func stream(
+        _ method: String, _ path: String, query: [(String, String)], headers: [(name: String, value: String)],
+        stall: Duration, receive: @escaping @Sendable ([UInt8]) -> Void
+    ) async throws(EngineError) {
+        var request = self.request(method, path, query, nil)
+        request.headers += headers
+        request.stallTimeout = stall
+        let response: HTTPResponse
+        do throws(HTTPError) { response = try await client.send(request, receive: receive) } catch {
+            if case .timeout = error { throw .busy("nothing came for \(stall.components.seconds / 60) minutes") }
+            throw unanswered(error)
         }
-        if (200..<300).contains(response.status) || accepted.contains(response.status) { return response }
-        let message = Self.message(response)
+        try Self.check(response, [])
+    }
+
+    private func request(
+        _ method: String, _ path: String, _ query: [(String, String)], _ timeout: Duration?
+    ) -> HTTPRequest {
+        var request = HTTPRequest(method, "http://engine" + path + Self.query(query))
+        request.unixSocket = configuration.socket
+        request.timeout = timeout
+        request.stallTimeout = nil
+        // What changes the engine is never broken off: a container whose creation got no answer would be left behind.
+        request.isCancellable = timeout == nil || method == "GET"
+        return request
+    }
+
+    /// Only what says that the engine is not there is a reason to ask it again for ever.
+    private func unanswered(_ error: HTTPError) -> EngineError {
+        let reason = "the container engine at \(configuration.socket) does not answer: \(error)"
+        switch error {
+        case .unreachable, .timeout, .broken, .cancelled: return .unreachable(reason)
+        case .tls, .invalidURL, .tooLarge, .caller: return .refused(reason)
+        }
+    }
+
+    private static func check(_ response: HTTPResponse, _ accepted: Set<Int>) throws(EngineError) {
+        if (200..<300).contains(response.status) || accepted.contains(response.status) { return }
+        let message = message(response)
         throw response.status == 404 ? .missing(message) : .refused(message)
+    }
+
+    /// A question that the engine has to be able to answer: where it cannot (5xx), nothing is known, and it is to be asked again.
+    func ask(
+        _ method: String, _ path: String, accepted: Set<Int> = [], timeout: Duration? = .seconds(60)
+    ) async throws(EngineError) -> HTTPResponse {
+        let response = try await call(
+            method, path, accepted: accepted.union(500..<600), timeout: timeout)
+        if response.status >= 500 {
+            throw .unreachable("the container engine failed: \(Self.message(response))")
+        }
+        return response
     }
 
     private static func query(_ query: [(String, String)]) -> String {

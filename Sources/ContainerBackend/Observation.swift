@@ -14,7 +14,7 @@ extension DockerEngine {
     }
 
     package func state(_ name: String) async throws(EngineError) -> ContainerState? {
-        let response = try await call("GET", "/containers/\(name)/json", accepted: [404])
+        let response = try await ask("GET", "/containers/\(name)/json", accepted: [404])
         if response.status == 404 { return nil }
         let state = try Self.decode(Container.self, response).state
         switch state.status {
@@ -27,8 +27,13 @@ extension DockerEngine {
     }
 
     package func wait(_ name: String) async throws(EngineError) -> ContainerState {
-        _ = try await call("POST", "/containers/\(name)/wait", timeout: nil)
-        guard let state = try await state(name) else { throw .missing("the container \(name) is gone") }
-        return state
+        while true {
+            _ = try await ask("POST", "/containers/\(name)/wait", timeout: nil)
+            guard let state = try await state(name) else { throw .missing("the container \(name) is gone") }
+            if case .ended = state { return state }
+            // An engine that restarts lets go of who waits.
+            if Task.isCancelled { throw .unreachable("cancelled") }
+            try? await Task.sleep(for: .milliseconds(200))
+        }
     }
 }

@@ -14,7 +14,7 @@ extension DockerEngine {
     }
 
     package func image(_ name: String) async throws(EngineError) -> ImageFacts? {
-        let response = try await call("GET", "/images/\(Self.escaped(name))/json", accepted: [404])
+        let response = try await ask("GET", "/images/\(Self.escaped(name))/json", accepted: [404])
         if response.status == 404 { return nil }
         let image = try Self.decode(Image.self, response)
         let digest = image.repoDigests?.first.flatMap { $0.split(separator: "@").last.map(String.init) } ?? image.id
@@ -25,23 +25,6 @@ extension DockerEngine {
     private static func escaped(_ name: String) -> String {
         name.addingPercentEncoding(
             withAllowedCharacters: CharacterSet.alphanumerics.union(CharacterSet(charactersIn: "-._~/:@"))) ?? name
-    }
-
-    private struct PullLine: Decodable {
-        var error: String?
-    }
-
-    package func pull(_ name: String) async throws(EngineError) {
-        // Without a tag the engine would pull every tag there is.
-        let last = name.split(separator: "/").last ?? ""
-        let reference = last.contains(":") || name.contains("@") ? name : name + ":latest"
-        let response = try await call("POST", "/images/create", query: [("fromImage", reference)], timeout: nil)
-        // The status says only that the pull began: its end is a line of the stream.
-        for line in response.body.split(separator: 10) {
-            if let failure = (try? JSONDecoder().decode(PullLine.self, from: Data(line)))?.error {
-                throw .refused(failure)
-            }
-        }
     }
 
     /// An image of the shim alone, imported as a tar archive: no registry is asked, and no user's image is relied on.

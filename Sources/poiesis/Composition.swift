@@ -80,6 +80,8 @@ struct Composition {
             }
             found = usual
         }
+        found.registries = RegistryLogins(
+            file: settings.text("registry.config"), environment: settings.variables)
         found.cpuCores = try settings.integer("resources.cpu_cores")
         found.memory = try settings.integer("resources.memory").map { Int64($0) }
         return found

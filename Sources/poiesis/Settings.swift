@@ -25,6 +25,7 @@ struct Settings {
         ("data", "the data folder"),
         ("database", "URL of a PostgreSQL database; without one the server runs a private one"),
         ("engine", "the container engine's socket, unix:///var/run/docker.sock"),
+        ("registry.config", "file of logins for registries, as docker login writes it"),
         ("allow_files[]", "folders that file URLs may reach, DIR:ro or DIR:rw"),
         ("auth", "none: listen beyond this machine without authentication"),
         ("log.level", "trace, debug, info, notice, warning, error or critical"),

@@ -1,5 +1,6 @@
 """How executors run: their argv, environment, files and limits, and what their ends mean."""
 
+import base64
 import json
 import time
 
@@ -239,6 +240,29 @@ def test_an_image_that_is_there_is_not_pulled(client, engine, registry):
         assert registry.pulls == pulls
     finally:
         engine.remove_image(registry.image)
+
+
+def test_a_registry_gets_the_login_of_the_configured_file(servers, engine, registry, folder):
+    logins = folder / "config.json"
+    host = registry.image.split("/")[0]
+    auth = base64.b64encode(b"user:pass:word").decode()
+    registry.login = ("user", "pass:word")
+    document = task({"image": registry.image, "command": ["sh", "-c", "echo pulled"]})
+    try:
+        logins.write_text(json.dumps({"auths": {"other.example": {"auth": auth}}}))
+        server = servers(env={"DOCKER_CONFIG": str(folder)})
+        ended = server.client.run(document, "SYSTEM_ERROR")
+        assert f"the registry {host} was asked without a login" in system_logs(ended)
+        assert str(logins) in system_logs(ended)
+        # Read anew for each pull: nobody has to restart the server after a login.
+        logins.write_text(json.dumps({"auths": {host: {"auth": auth}}}))
+        assert executor_logs(server.client.run(document))[0]["stdout"] == "pulled\n"
+        engine.remove_image(registry.image)
+        registry.login = ("user", "another")
+        ended = server.client.run(document, "SYSTEM_ERROR")
+        assert f"the registry {host} was asked with the login of {logins}" in system_logs(ended)
+    finally:
+        registry.login = None
 
 
 def test_an_image_that_cannot_be_had_is_named(client, registry):

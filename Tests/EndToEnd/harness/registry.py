@@ -1,5 +1,6 @@
 """A container registry that holds one image: just enough of the distribution protocol for a pull."""
 
+import base64
 import contextlib
 import gzip
 import hashlib
@@ -33,7 +34,10 @@ def _busybox_layer():
 
 
 class Registry:
-    """`image` can be pulled, `missing` is unknown there; `pulls` counts the manifests that were handed out."""
+    """`image` can be pulled, `missing` is unknown there; `pulls` counts the manifests that were handed out.
+
+    With `login`, a user's name and password, only who sends them gets anything.
+    """
 
     def __init__(self):
         layer = _busybox_layer()
@@ -47,7 +51,10 @@ class Registry:
             "layers": [{"mediaType": _LAYER, "size": len(packed), "digest": _digest(packed)}]}).encode()
         self.blobs = {_digest(config): config, _digest(packed): packed, _digest(self.manifest): self.manifest}
         self.pulls = 0
-        self.image = self.missing = None
+        self.image = self.missing = self.login = None
+
+    def admits(self, authorization):
+        return not self.login or authorization == "Basic " + base64.b64encode(":".join(self.login).encode()).decode()
 
     def answer(self, path):
         """Status, content type and body."""
@@ -71,8 +78,14 @@ def running_registry():
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
-            status, kind, body = registry.answer(self.path.split("?")[0])
+            if registry.admits(self.headers.get("Authorization")):
+                status, kind, body = registry.answer(self.path.split("?")[0])
+            else:
+                error = {"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}
+                status, kind, body = 401, "application/json", json.dumps(error).encode()
             self.send_response(status)
+            if status == 401:
+                self.send_header("WWW-Authenticate", 'Basic realm="tests"')
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Docker-Distribution-Api-Version", "registry/2.0")
