@@ -9,12 +9,14 @@ enum Setting: Sendable {
     case missingOutputsFail
     case maximumAttempts(Int)
     case memoryFloor(Int64)
+    case leastFreeSpace(Int64)
 
     func apply(to settings: inout OrchestratorConfiguration) {
         switch self {
         case .missingOutputsFail: settings.missingOutputsFail = true
         case .maximumAttempts(let count): settings.maximumAttempts = count
         case .memoryFloor(let bytes): settings.memoryFloor = bytes
+        case .leastFreeSpace(let bytes): settings.leastFreeSpace = bytes
         }
     }
 }

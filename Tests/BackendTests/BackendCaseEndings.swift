@@ -269,6 +269,12 @@ extension BackendCase {
             let succeeded = try await harness.run(BackendHarness.script(script, outputs: [output], volumes: []))
             #expect(succeeded.state == .systemError)
         },
+        BackendCase("a shim that cannot write its result names a full disk", settings: .leastFreeSpace(.max)) {
+            harness in
+            let end = try await harness.run(BackendHarness.script("mkdir /.poiesis/exec-0/result.new"))
+            #expect(end.state == .systemError && end.logs?.count == 1)
+            #expect(end.logs?.last?.systemLogs?.last?.hasPrefix("no space is left on this server's disk") == true)
+        },
         BackendCase("the control folder shows an executor nothing but its own") { harness in
             let end = try await harness.run(
                 BackendHarness.script("true", "ls /.poiesis; touch /.poiesis/bin/x; echo $?"))

@@ -108,6 +108,32 @@ struct FaultTests {
     }
 
     @Test(.timeLimit(.minutes(1)))
+    func afterACancelNothingIsStarted() async throws {
+        let faults = Faults()
+        faults[\.cancelsBeforeRunning] = true
+        try await with(faults) { harness in
+            let end = try await harness.run(BackendHarness.script("touch \(harness.folder)/ran"))
+            #expect(end.state == .canceled && end.logs?.last?.logs.isEmpty == true)
+            #expect(!FileManager.default.fileExists(atPath: harness.folder + "/ran"))
+        }
+    }
+
+    /// The store has given the task to this worker, who does not know.
+    @Test(.timeLimit(.minutes(1)))
+    func aClaimWhoseAnswerWasLostIsRunAllTheSame() async throws {
+        let faults = Faults()
+        faults[\.lostClaims] = 2
+        try await with(faults) { harness in
+            let first = try await harness.run(BackendHarness.script("true"))
+            #expect(first.state == .complete && first.logs?.count == 1)
+            var large = BackendHarness.script("true")
+            large.resources = TESResources(cpuCores: 100_000)
+            #expect(try await harness.run(large).state == .systemError)
+            #expect(faults[\.lostClaims] == 0)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
     func anAttemptThatIsNoLongerOursIsRemoved() async throws {
         try await with(Faults()) { harness in
             let id = try await harness.create(BackendHarness.script(BackendHarness.waiting))

@@ -47,6 +47,7 @@ struct BackendHarness: Sendable {
     let settings: OrchestratorConfiguration
     /// For `file` URLs, and the data folder in it.
     let folder: String
+    private var faults: Faults?
     private let wakeUp = WakeUp()
 
     private static let logger = Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() }
@@ -68,7 +69,9 @@ struct BackendHarness: Sendable {
         settings.stopGrace = .seconds(1)
         changed?.apply(to: &settings)
         settings.pullPauses = [.milliseconds(1), .milliseconds(1)]
-        let harness = try make(place, store, client, worker, settings, folder, data, faults)
+        var made = try make(place, store, client, worker, settings, folder, data, faults)
+        made.faults = faults
+        let harness = made
         do {
             try await harness.backend.preflight()
             if startsWorker {
@@ -142,9 +145,13 @@ struct BackendHarness: Sendable {
 
     // MARK: Running
 
+    private var workersStore: any TaskStore {
+        if let faults { FaultyStore(store: store, faults: faults) } else { store }
+    }
+
     /// Claims and runs what waits, as a server does, while the body runs; attempts that still run then are left.
     func withWorker(_ body: () async throws -> Void) async throws {
-        let service = Worker(id: worker, store: store, backend: backend, wakeUp: wakeUp, logger: Self.logger)
+        let service = Worker(id: worker, store: workersStore, backend: backend, wakeUp: wakeUp, logger: Self.logger)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try? await service.run() }
             try await body()

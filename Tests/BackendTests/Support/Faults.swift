@@ -10,6 +10,10 @@ final class Faults: Sendable {
         var isEngineAway = false
         /// Records with executors' logs are refused for good.
         var refusesLogs = false
+        /// Tasks are cancelled just before they are recorded as running.
+        var cancelsBeforeRunning = false
+        /// Claims whose answers get lost.
+        var lostClaims = 0
         /// Pulls that fail because the registry is busy.
         var busyPulls = 0
         var pulls = 0
@@ -81,6 +85,9 @@ struct FaultyStore: TaskStore {
             state.records.append(record)
             return state.refusesLogs && !record.executors.isEmpty
         }
+        if record.state == .running, faults[\.cancelsBeforeRunning] {
+            _ = try await store.cancel(key.taskID, for: .everyone)
+        }
         if isRefused { throw .corrupt("it is refused") }
         return try await store.record(record, for: key)
     }
@@ -117,7 +124,14 @@ struct FaultyStore: TaskStore {
     func claim(
         _ worker: WorkerID, backend: String, free: Capacity, total: Capacity
     ) async throws(TaskStoreError) -> Attempt? {
-        try await store.claim(worker, backend: backend, free: free, total: total)
+        let attempt = try await store.claim(worker, backend: backend, free: free, total: total)
+        let isLost = faults.update { state in
+            if attempt == nil || state.lostClaims == 0 { return false }
+            state.lostClaims -= 1
+            return true
+        }
+        if isLost { throw .unavailable("the connection broke") }
+        return attempt
     }
 
     func openAttempts(of worker: WorkerID) async throws(TaskStoreError) -> [Attempt] {
