@@ -35,11 +35,12 @@ extension DockerEngine {
         let digest = SHA256.hash(data: program).prefix(6).map {
             String($0 >> 4, radix: 16) + String($0 & 15, radix: 16)
         }.joined()
-        let name = "poiesis-helper:\(digest)"
+        // In the name itself: Podman 4 leaves the tag out.
+        let name = "poiesis-helper-\(digest)"
         if try await image(name) != nil { return name }
         let archive = TarArchive.single(name: "poiesis-exec", mode: 0o755, content: Array(program))
         _ = try await call(
-            "POST", "/images/create", query: [("fromSrc", "-"), ("repo", "poiesis-helper"), ("tag", digest)],
+            "POST", "/images/create", query: [("fromSrc", "-"), ("repo", name), ("tag", "latest")],
             raw: .bytes(archive), timeout: .seconds(120))
         return name
     }
