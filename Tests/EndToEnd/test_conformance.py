@@ -337,10 +337,46 @@ def test_wrong_usage_ends_it_with_64(poiesis, arguments):
     assert done.stderr and not done.stdout
 
 
-@pytest.mark.parametrize("url", ["{host}", "{url}/", "{url}/v1", "{url}/ga4gh/tes/v1/"])
-def test_urls_of_a_server(conformance, server, url):
-    run = conformance("--only", "service_info/json", url=url.format(url=server.url, host=server.url[7:]))
-    assert run.cases == {"service_info/json": "PASS"}, run.text
+@pytest.mark.parametrize("url, base", [
+    ("{url}/", "/ga4gh/tes/v1"), ("{url}/v1", "/v1"), ("{url}/ga4gh/tes/v1/", "/ga4gh/tes/v1"),
+    ("127.0.0.1:{port}", "/ga4gh/tes/v1"), ("localhost:{port}", "/ga4gh/tes/v1"),
+])
+def test_urls_of_a_server(conformance, server, url, base):
+    port = server.url.rpartition(":")[2]
+    run = conformance("--only", "service_info/json", "--only", "poiesis_requests/bases",
+                      url=url.format(url=server.url, port=port))
+    assert set(run.cases.values()) == {"PASS"}, run.text
+    assert run.text.endswith(f":{port}{base}\n")
+
+
+def test_a_password_in_the_url_is_not_shown(poiesis, case_file, tmp_path):
+    url = f"http://user:secret@127.0.0.1:{free_port()}"
+    done = poiesis("conformance", url, "--cases", case_file({"jobs": [job()]}),
+                   "--report-json", tmp_path / "report.json", "--report-junit", tmp_path / "junit.xml")
+    assert done.returncode == 1
+    for text in (done.stdout, (tmp_path / "report.json").read_text(), (tmp_path / "junit.xml").read_text()):
+        assert "secret" not in text
+
+
+def test_each_case_is_told_at_once(poiesis, case_file, server):
+    waiting = threading.Event()
+
+    def act(x):
+        if x.path.endswith("/second"):
+            waiting.wait(30)
+        x.answer({})
+    folder = case_file({"cases": [{"name": name, "jobs": [job(endpoint=f"/{name}")]} for name in ("first", "second")]})
+    with wrong_server(server.url, Fault("waits", (), act)) as wrong:
+        process = poiesis.start("conformance", wrong.url, "--cases", str(folder), "--jobs", "1")
+        try:
+            assert process.stdout.readline() == "PASS mine/first\n"
+            assert process.poll() is None
+            waiting.set()
+            assert process.communicate(timeout=30)[0].startswith("PASS mine/second\n")
+        finally:
+            waiting.set()
+            process.kill()
+            process.communicate()
 
 
 # --- Files in error -------------------------------------------------------------------------------
@@ -618,6 +654,20 @@ def test_tasks_of_a_failed_case_are_cancelled(conformance, case_file, client):
     client.wait(task["id"], {"CANCELED"})
 
 
+def test_an_argument_of_a_template_is_filled_in_once(conformance, case_file, server):
+    seen = []
+
+    def act(x):
+        seen.append(x.query)
+        x.answer({})
+    folder = case_file({"jobs": [{"$ref": "./t.yaml", "args": {"first": "{second}", "second": "b"}}]})
+    (folder / "t.yaml").write_text(yaml.safe_dump([
+        job(schema=False, query_parameters=[{"alone": "{first}"}, {"inside": "x{first}"}])]))
+    with wrong_server(server.url, Fault("listens", (), act)) as wrong:
+        assert conformance(url=wrong.url, cases=folder).cases == {"mine": "PASS"}
+    assert seen == [[("alone", "{second}"), ("inside", "x{second}")]]
+
+
 # --- Reports --------------------------------------------------------------------------------------
 
 def shape(value):
@@ -698,8 +748,8 @@ def test_the_junit_report(mixed):
     assert root.tag == "testsuites"
     assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("5", "2", "1")
     first, second = suites = root.findall("testsuite")
-    assert [(suite.get("name"), suite.get("tests"), suite.get("failures"), suite.get("skipped")) for suite in suites] == [
-        ("first", "4", "1", "1"), ("second", "1", "1", "0")]
+    assert [[suite.get(name) for name in ("name", "tests", "failures", "skipped")] for suite in suites] == [
+        ["first", "4", "1", "1"], ["second", "1", "1", "0"]]
     assert len(second) == 1
     cases = {case.get("name"): case for case in first}
     assert list(cases) == ["good", "bad", "warned", "skipped"]
@@ -885,3 +935,24 @@ def test_every_sentence_stands_in_the_specification(documents):
             if spec["at"] != "docs" and not description.says(spec["at"], spec["says"]):
                 missing.append((path.name, spec))
     assert missing == []
+
+
+# --- The guide ------------------------------------------------------------------------------------
+
+GUIDE = REPOSITORY / "docs" / "guides" / "conformance-in-ci.md"
+
+
+def test_the_workflow_of_the_guide_uses_options_that_exist(poiesis):
+    workflow = yaml.safe_load(re.search(r"```yaml\n(.*?)```", GUIDE.read_text(), re.S)[1])
+    steps = {step.get("name"): step for step in workflow["jobs"]["conformance"]["steps"]}
+    used = set(re.findall(r"--[a-z-]+", steps["Conformance"]["run"]))
+    described = set(re.findall(r"^\| `(--[a-z-]+)", GUIDE.read_text(), re.M))
+    known = set(re.findall(r"--[a-z-]+", poiesis("conformance", "--help").stdout))
+    assert {"--only", "--output-url", "--report-json", "--report-junit"} <= used <= known
+    assert {"--only", "--image", "--output-url", "--jobs"} <= described <= known
+
+
+def test_the_guide_names_cases_that_exist(identifiers):
+    text = GUIDE.read_text()
+    assert set(re.findall(r"^(?:PASS|WARN|FAIL|SKIP) ([\w/]+)", text, re.M)) <= set(identifiers)
+    assert set(re.findall(r"--only '?!?(\w+/\w+)", text)) <= set(identifiers)
