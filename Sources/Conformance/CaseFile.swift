@@ -65,7 +65,11 @@ package struct CaseLoader: Sendable {
 
     /// The cases of every `*.yml` directly in a folder, by name.
     package func load(folder: String) throws -> [ConformanceCase] {
-        let names = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".yml") }.sorted()
+        guard let content = try? FileManager.default.contentsOfDirectory(atPath: folder) else {
+            throw CaseFileError(description: "there is no folder \(folder) with case files")
+        }
+        let names = content.filter { $0.hasSuffix(".yml") }.sorted()
+        guard !names.isEmpty else { throw CaseFileError(description: "the folder \(folder) has no case files (*.yml)") }
         return try names.flatMap { try load(file: folder + "/" + $0) }
     }
 
@@ -82,10 +86,20 @@ package struct CaseLoader: Sendable {
         guard let cases = root["cases"] else {
             return [try makeCase(root, root: nil, id: file, file: file, folder: folder)]
         }
-        return try (cases.items ?? []).map { node in
+        if let jobs = root["jobs"] {
+            throw YAMLError(location: jobs.location, message: "a file has jobs or cases, not both")
+        }
+        guard let items = cases.items, !items.isEmpty else {
+            throw YAMLError(location: cases.location, message: "cases is a list of at least one case")
+        }
+        var seen: Set<String> = []
+        return try items.map { node in
             try check(node, ["name", "description", "tags", "jobs", "requires", "vars", "level", "spec"])
             guard let name = node["name"]?.text else {
                 throw YAMLError(location: node.location, message: "a case needs a name")
+            }
+            guard seen.insert(name).inserted else {
+                throw YAMLError(location: node.location, message: "there are two cases named \(name)")
             }
             var made = try makeCase(node, root: root, id: "\(file)/\(name)", file: file, folder: folder)
             made.name = name
@@ -98,6 +112,12 @@ package struct CaseLoader: Sendable {
     ) throws -> ConformanceCase {
         guard let jobs = node["jobs"] else {
             throw YAMLError(location: node.location, message: "a case needs jobs")
+        }
+        for place in [root, node].compactMap({ $0 }) {
+            for key in ["tags", "requires", "versions"] { try requireList(place[key], key) }
+            if let variables = place["vars"], variables.entries == nil {
+                throw YAMLError(location: variables.location, message: "vars is a mapping")
+            }
         }
         func texts(_ key: String) -> [String] {
             ((root?[key]?.items ?? []) + (node[key]?.items ?? [])).compactMap(\.text)
@@ -134,6 +154,17 @@ package struct CaseLoader: Sendable {
         return try parseYAML(String(decoding: data, as: UTF8.self), file: path)
     }
 
+    private func requireList(_ node: YAMLNode?, _ key: String) throws {
+        guard let node, node.items == nil else { return }
+        throw YAMLError(location: node.location, message: "\(key) is a list, not \(node.kindName)")
+    }
+
+    /// A list, or a text that a template's user has replaced or a variable will replace.
+    private func requireListOrPlaceholder(_ node: YAMLNode?, _ key: String) throws {
+        if let text = node?.text, text.hasPrefix("{"), text.hasSuffix("}") { return }
+        try requireList(node, key)
+    }
+
     private func check(_ node: YAMLNode, _ known: Set<String>) throws {
         guard let entries = node.entries else {
             throw YAMLError(location: node.location, message: "expected a mapping, not \(node.kindName)")
@@ -167,8 +198,33 @@ package struct CaseLoader: Sendable {
                 let own = (entry.entries ?? []).filter { !["$ref", "args", "repeat"].contains($0.key.text) }
                 if let last = group.popLast() { group.append(last.overridden(by: own)) }
             }
-            let count = entry["repeat"]?.integer ?? 1
-            return (0..<max(count, 0)).flatMap { _ in group }
+            var count = 1
+            if let node = entry["repeat"] {
+                guard let given = node.integer, (0...100_000).contains(given) else {
+                    throw YAMLError(location: node.location, message: "repeat is a whole number from 0 to 100000")
+                }
+                count = given
+            }
+            return (0..<count).flatMap { _ in group }
+        }
+    }
+
+    private static let typeNames: Set = [
+        "string", "number", "integer", "boolean", "array", "object", "null", "time", "uri",
+    ]
+
+    private func check(_ assertion: YAMLNode) throws {
+        try check(assertion, Assertion.keys)
+        guard assertion["pointer"] != nil || assertion["header"] != nil else {
+            throw YAMLError(location: assertion.location, message: "an assertion needs a pointer or a header")
+        }
+        if let type = assertion["type"], !Self.typeNames.contains(type.text ?? "") {
+            throw YAMLError(
+                location: type.location,
+                message: "\(type.text ?? "") is no type: \(Self.typeNames.sorted().joined(separator: ", "))")
+        }
+        if let pattern = assertion["matches"], (try? Regex(pattern.text ?? "(")) == nil {
+            throw YAMLError(location: pattern.location, message: "\(pattern.text ?? "") is no regular expression")
         }
     }
 
@@ -184,8 +240,23 @@ package struct CaseLoader: Sendable {
         for key in ["name", "endpoint", "operation", "response"] where node[key] == nil {
             throw YAMLError(location: node.location, message: "a job needs \(key)")
         }
-        for assertion in (node["expect"]?.items ?? []) + (node["skip_unless"]?.items ?? []) {
-            try check(assertion, Assertion.keys)
+        for key in ["expect", "skip_unless", "filter"] { try requireList(node[key], key) }
+        try requireListOrPlaceholder(node["query_parameters"], "query_parameters")
+        try requireListOrPlaceholder(node["polling"]?["until"], "until")
+        for assertion in (node["expect"]?.items ?? []) + (node["skip_unless"]?.items ?? []) { try check(assertion) }
+        guard let responses = node["response"]?.entries else {
+            throw YAMLError(location: node.location, message: "response is a mapping from statuses")
+        }
+        for entry in responses where (entry.key.text ?? "").wholeMatch(of: /[1-5](\d\d|xx)/) == nil {
+            throw YAMLError(
+                location: entry.key.location, message: "\(entry.key.text ?? "") is no status such as 200 or 4xx")
+        }
+        for entry in node["storage_vars"]?.entries ?? [] {
+            let path = entry.value.text ?? ""
+            guard path.hasPrefix("$response") || path.hasPrefix("/") || path.isEmpty else {
+                throw YAMLError(
+                    location: entry.value.location, message: "write $response.id or /id for where a value is kept from")
+            }
         }
         for filter in node["filter"]?.items ?? [] { try check(filter, ["path", "type", "size", "value", "regex"]) }
         if let polling = node["polling"] { try check(polling, ["interval", "timeout", "until"]) }
@@ -231,12 +302,24 @@ extension YAMLNode {
             }
             return YAMLNode(.mapping(replaced), location: location)
         case .scalar(let text, let isPlain):
-            var result = text
-            for argument in arguments {
-                let placeholder = "{\(argument.key.text ?? "")}"
-                if text == placeholder { return argument.value }
-                result = result.replacing(placeholder, with: argument.value.text ?? JSONNode(argument.value).json)
+            var result = ""
+            var rest = text[...]
+            // In one go: what an argument brings is not looked at again.
+            while let open = rest.firstIndex(of: "{") {
+                result += rest[..<open]
+                rest = rest[open...]
+                let argument = arguments.first { rest.hasPrefix("{\($0.key.text ?? "")}") }
+                if let argument {
+                    let placeholder = "{\(argument.key.text ?? "")}"
+                    if text == placeholder { return argument.value }
+                    result += argument.value.text ?? JSONNode(argument.value).json
+                    rest = rest.dropFirst(placeholder.count)
+                } else {
+                    result += "{"
+                    rest = rest.dropFirst()
+                }
             }
+            result += rest
             return YAMLNode(.scalar(result, isPlain: isPlain && result == text), location: location)
         }
     }

@@ -32,6 +32,8 @@ package struct CaseResult: Sendable {
         case warn = "WARN"
         case fail = "FAIL"
         case skip = "SKIP"
+        /// The case file is wrong, not the server.
+        case error = "ERROR"
     }
 
     package var id: String
@@ -118,6 +120,9 @@ package struct CaseRunner: Sendable {
                 case .skips(let reason):
                     await cancelOpen()
                     return ended(.skip, reason, jobs)
+                case .isInError:
+                    await cancelOpen()
+                    return ended(.error, "", jobs)
                 case .failed:
                     await cancelOpen()
                     return ended((job.level ?? example.level) == .must ? .fail : .warn, "", jobs)
@@ -127,7 +132,7 @@ package struct CaseRunner: Sendable {
         }
 
         private enum Outcome {
-            case goesOn, stops, failed
+            case goesOn, stops, failed, isInError
             case skips(String)
         }
 
@@ -164,7 +169,10 @@ package struct CaseRunner: Sendable {
                             message: "\(job.place): the request's body is no JSON: the case file is in error")
                     }
                 }
-                if !isJSON { return .failed }
+                if !isJSON {
+                    result.request = "\(job.operation) \(shown(request.url))\n\(text)"
+                    return .isInError
+                }
             }
             if let bodyText {
                 headers["content-type"] = "application/json"
@@ -175,11 +183,11 @@ package struct CaseRunner: Sendable {
                 headers[header.name.lowercased()] = value == .null ? nil : value.plainText
             }
             request.headers = headers.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
-            result.request = "\(job.operation) \(request.url)" + (bodyText.map { "\n" + $0 } ?? "")
+            result.request = "\(job.operation) \(shown(request.url))" + (bodyText.map { "\n" + $0 } ?? "")
 
             let polling = job.polling
-            let interval = polling.flatMap { variables.fill($0.interval) }.flatMap { Double($0.plainText) } ?? 0.5
-            let timeout = polling.flatMap { variables.fill($0.timeout) }.flatMap { Double($0.plainText) } ?? 300
+            let interval = seconds(polling?.interval, 0.5)
+            let timeout = seconds(polling?.timeout, 300)
             let deadline = ContinuousClock.now + .seconds(timeout)
             var response: HTTPResponse
             var document: JSONNode?
@@ -204,7 +212,7 @@ package struct CaseRunner: Sendable {
                     break
                 }
                 if ContinuousClock.now >= deadline {
-                    pollingFailure = "after \(Int(timeout)) s the task is still \(ending.state)"
+                    pollingFailure = "after \(timeout) s the task is still \(ending.state)"
                     break
                 }
                 try? await Task.sleep(for: .seconds(interval))
@@ -267,6 +275,14 @@ package struct CaseRunner: Sendable {
             return .goesOn
         }
 
+        /// A URL as it may be shown: without a password.
+        private func shown(_ url: String) -> String { url.replacing(/\/\/[^\/@]*@/, with: "//") }
+
+        private func seconds(_ given: JSONNode?, _ usual: Double) -> Double {
+            let value = given.flatMap { Double(variables.fill($0).plainText) } ?? usual
+            return value.isFinite ? min(max(value, 0), 86400) : usual
+        }
+
         // MARK: Requests
 
         private static func body(_ body: JSONNode, _ variables: Variables) -> String {
@@ -320,7 +336,7 @@ package struct CaseRunner: Sendable {
 
         /// Whether polling is over, and why that is wrong; nil where the answer has no state.
         private func ending(_ job: CaseJob, _ document: JSONNode?) -> (isOver: Bool, state: String, failure: String?)? {
-            let state = document?["state"]?.text ?? ""
+            guard let state = document?["state"]?.text else { return (true, "", "the answer has no state") }
             if job.checksCancel {
                 let isOver = Self.ends.contains(state)
                 return (

@@ -17,12 +17,15 @@ package struct ConformanceReport: Sendable {
         self.end = end
     }
 
+    /// The server's URL without a password.
+    package var shown: String { base.replacing(/\/\/[^\/@]*@/, with: "//") }
+
     package func count(_ status: CaseResult.Status) -> Int { results.count { $0.status == status } }
 
     /// `3 passed, 1 failed`, without what did not happen.
     package var summary: String {
         let parts: [(CaseResult.Status, String)] = [
-            (.pass, "passed"), (.warn, "warned"), (.fail, "failed"), (.skip, "skipped"),
+            (.pass, "passed"), (.warn, "warned"), (.fail, "failed"), (.error, "in error"), (.skip, "skipped"),
         ]
         let counts = parts.filter { count($0.0) > 0 }.map { "\(count($0.0)) \($0.1)" }
         return counts.isEmpty ? "no case was run" : counts.joined(separator: ", ")
@@ -145,7 +148,9 @@ package struct ConformanceReport: Sendable {
 
     private func tests(_ result: CaseResult) -> [Test] {
         let name = result.conformanceCase.name
-        var tests = result.jobs.map { job in
+        // What was skipped half way is one test, that was not made.
+        let jobs = result.status == .skip ? [] : result.jobs
+        var tests = jobs.map { job in
             let cases = job.checks.map { check -> Case in
                 let status =
                     check.failure == nil ? "PASS" : result.status == .warn ? "WARN" : "FAIL"
@@ -201,7 +206,7 @@ package struct ConformanceReport: Sendable {
                 case .pass: break
                 case .skip: text += "      <skipped message=\"\(Self.xml(result.reason))\"/>\n"
                 case .warn: text += "      <system-out>\(Self.xml(result.text))</system-out>\n"
-                case .fail:
+                case .fail, .error:
                     let message = result.jobs.last?.checks.last?.failure ?? ""
                     text += "      <failure message=\"\(Self.xml(message))\">\(Self.xml(result.text))</failure>\n"
                 }

@@ -69,10 +69,11 @@ extension CaseResult {
         switch status {
         case .pass: return head
         case .skip: return head + ": " + reason
-        case .fail, .warn: break
+        case .fail, .warn, .error: break
         }
         guard let job = jobs.last, let check = job.checks.last else { return head }
-        var lines = [head + ": " + conformanceCase.description]
+        let description = conformanceCase.description
+        var lines = [head + (description.isEmpty ? "" : ": " + description)]
         let request = job.request.split(separator: "\n", maxSplits: 1)
         lines.append("  \(request.first ?? "")  (job \(job.number), \(job.job.name))")
         if request.count > 1 { lines.append("  body: " + Self.short(String(request[1]))) }

@@ -1,4 +1,5 @@
 import Foundation
+import TES
 import YAML
 
 /// Any JSON value: case files and answers are compared as these.
@@ -62,7 +63,7 @@ extension JSONNode {
     /// Characters, items or members; nil for other values.
     var count: Int? {
         switch self {
-        case .string(let text): text.count
+        case .string(let text): text.unicodeScalars.count
         case .array(let items): items.count
         case .object(let members): members.count
         default: nil
@@ -186,15 +187,8 @@ private struct Decoded: Decodable {
 
 /// Formats of texts that the specification names.
 enum Formats {
-    /// An RFC 3339 time as seconds since 1970; nil where the text is none.
-    static func time(_ text: String) -> Double? {
-        let pattern = /^(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/
-        guard let match = text.wholeMatch(of: pattern) else { return nil }
-        let formatter = ISO8601DateFormatter()
-        formatter.formatOptions = [.withInternetDateTime]
-        guard let date = formatter.date(from: "\(match.1)T\(match.2)\(match.4)".uppercased()) else { return nil }
-        return date.timeIntervalSince1970 + (match.3.flatMap { Double("0" + $0) } ?? 0)
-    }
+    /// An RFC 3339 time as microseconds since 1970; nil where the text is none.
+    static func time(_ text: String) -> Int64? { Timestamp(text)?.microseconds }
 
     /// RFC 3986 with a scheme.
     static func isURI(_ text: String) -> Bool {

@@ -24,7 +24,7 @@ struct Variables: Sendable {
         case .array(let items): return .array(items.map(fill))
         case .object(let members):
             if members.count == 2, let times = node["times"]?.double, let part = node["repeat"]?.text {
-                return .string(String(repeating: fill(part), count: Int(times)))
+                return .string(String(repeating: fill(part), count: Int(min(max(times, 0), 100_000_000))))
             }
             return .object(members.map { .init(name: fill($0.name), value: fill($0.value)) })
         default: return node

@@ -20,6 +20,8 @@ extension DockerEngine {
         switch state.status {
         case "created", "configured", "initialized": return .created
         case _ where state.running: return .running
+        // Podman, between the signal and the end.
+        case "stopping": return .running
         default:
             return .ended(
                 code: state.exitCode ?? -1, isOutOfMemory: state.oOMKilled ?? false, message: state.error ?? "")

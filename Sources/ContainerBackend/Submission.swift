@@ -80,7 +80,12 @@ extension DockerEngine {
             nanoCpus: spec.cpuLimit.map { Int64(min($0, 1 << 20)) * 1_000_000_000 })
         let body = Create(
             image: spec.image, entrypoint: spec.entrypoint, labels: spec.labels, user: spec.user, hostConfig: host)
-        _ = try await call("POST", "/containers/create", query: [("name", spec.name)], body: body, accepted: [409])
+        do throws(EngineError) {
+            _ = try await call("POST", "/containers/create", query: [("name", spec.name)], body: body, accepted: [409])
+        } catch {
+            // Podman says 500 for a name that is taken.
+            guard case .refused = error, try await state(spec.name) != nil else { throw error }
+        }
     }
 
     package func start(_ name: String) async throws(EngineError) {

@@ -138,6 +138,10 @@ final class Transfer: @unchecked Sendable {
             list = curl_slist_append(list, value.isEmpty ? name + ";" : name + ": " + value)
         }
         list = curl_slist_append(list, "Expect:")
+        // libcurl would call every body a form.
+        if !request.headers.contains(where: { $0.name.lowercased() == "content-type" }) {
+            list = curl_slist_append(list, "Content-Type:")
+        }
         headerList = list
         poiesis_curl_set_pointer(easy, CURLOPT_HTTPHEADER, list)
     }

@@ -8,13 +8,15 @@ extension PostgresTaskStore: TaskStoreMonitor {
     private static let horizon = "pg_snapshot_xmin(pg_current_snapshot())"
 
     package func check() async throws(TaskStoreError) {
-        do throws(PostgresError) { _ = try await pool.run("SELECT 1") } catch { throw storeError(error) }
+        do throws(PostgresError) {
+            _ = try await pool.run([Statement("SELECT 1")], timeout: .seconds(3))
+        } catch { throw storeError(error) }
     }
 
     package func lastEvent() async throws(TaskStoreError) -> EventPosition {
         let sql = """
-            SELECT transaction_id::text, number FROM poiesis.task_events WHERE transaction_id < \(Self.horizon)
-            ORDER BY transaction_id DESC, number DESC LIMIT 1
+            SELECT e.transaction_id::text, e.number FROM poiesis.task_events e WHERE e.transaction_id < \(Self.horizon)
+            ORDER BY e.transaction_id DESC, e.number DESC LIMIT 1
             """
         guard var row = try await read([Statement(sql)])[0].rows.first else { return .start }
         return try position(&row)
@@ -43,9 +45,9 @@ extension PostgresTaskStore: TaskStoreMonitor {
             conditions.append("EXISTS (SELECT FROM poiesis.task_tags t WHERE \(match))")
         }
         let sql = """
-            SELECT transaction_id::text, number, task_id, state, attempt, (extract(epoch FROM created_at) * 1000000)::bigint
+            SELECT e.transaction_id::text, number, task_id, state, attempt, (extract(epoch FROM created_at) * 1000000)::bigint
             FROM poiesis.task_events e WHERE \(conditions.joined(separator: " AND "))
-            ORDER BY transaction_id, number LIMIT \(limit)
+            ORDER BY e.transaction_id, e.number LIMIT \(limit)
             """
         // One snapshot: what ends between the two statements is neither skipped nor seen twice.
         let results = try await read(

@@ -66,10 +66,8 @@ package final class PostgresTaskStore: TaskStore {
             state.withLock { $0.clockOffset = theirs - (before + after) / 2 }
         }
         try await cancelDoubtful()
-        _ = try await read([
-            Statement("DELETE FROM poiesis.idempotency_keys WHERE created_at < clock_timestamp() - interval '1 day'"),
-            Statement("SELECT poiesis.count_states_v1()"),
-        ])
+        try await forgetOldKeys()
+        _ = try await read([Statement("SELECT poiesis.count_states_v1()")])
     }
 
     private func cancelDoubtful() async throws(TaskStoreError) {
@@ -141,21 +139,29 @@ package final class PostgresTaskStore: TaskStore {
         if let idempotency = task.idempotency, case .refused(let message) = error, message.isUniqueViolation,
             message.constraint == "idempotency_keys_pkey"
         {
-            return try await replay(idempotency, owner)
+            if let known = try await replay(idempotency, owner) { return known }
+            // The key is older than a day, or was just given up.
+            try await forgetOldKeys()
+            return try await create(task)
         }
         if isDoubtful { state.withLock { $0.doubtful.append(task) } }
         throw storeError(error)
     }
 
-    /// The task that a key stands for.
-    private func replay(_ idempotency: IdempotencyKey, _ owner: PostgresValue) async throws(TaskStoreError) -> TaskID {
+    private func forgetOldKeys() async throws(TaskStoreError) {
+        let sql = "DELETE FROM poiesis.idempotency_keys WHERE created_at <= clock_timestamp() - interval '1 day'"
+        _ = try await read([Statement(sql)])
+    }
+
+    /// The task that a key stands for; nil where the key is no longer good.
+    private func replay(_ idempotency: IdempotencyKey, _ owner: PostgresValue) async throws(TaskStoreError) -> TaskID? {
         let sql = """
-            UPDATE poiesis.idempotency_keys SET is_confirmed = true WHERE owner = $1 AND key = $2
+            UPDATE poiesis.idempotency_keys SET is_confirmed = true
+            WHERE owner = $1 AND key = $2 AND created_at > clock_timestamp() - interval '1 day'
             RETURNING task_id, digest
             """
         guard var row = try await read([Statement(sql, [owner, .text(idempotency.key)])])[0].rows.first else {
-            // It was given up between our two statements.
-            throw .unavailable("the same key was being given up: send the request again")
+            return nil
         }
         let id = try decodeID(&row)
         guard try decoded({ () throws(PostgresError) in try row.text() }) == idempotency.digest else {

@@ -50,8 +50,10 @@ struct ConformanceCommand: AsyncParsableCommand {
             return
         }
         guard let url else { throw ValidationError("give the server's URL, as in http://localhost:8000, or --list") }
+        let base = try Self.base(url)
+        for file in [reportJson, reportJunit].compactMap({ $0 }) { try write(Data(), to: file) }
         guard !selected.isEmpty else { throw ValidationError("no case matches --only \(only.joined(separator: " "))") }
-        var settings = RunSettings(base: HTTPTransport.base(url))
+        var settings = RunSettings(base: base)
         settings.image = image
         settings.outputURL = outputUrl.map { $0.hasSuffix("/") ? String($0.dropLast()) : $0 }
         let client = HTTPClient()
@@ -63,8 +65,20 @@ struct ConformanceCommand: AsyncParsableCommand {
             results, base: settings.base, version: Poiesis.version, start: start, end: Date())
         try write(try report.json(), to: reportJson)
         try write(report.junit(), to: reportJunit)
-        Terminal.print("\n\(report.summary) in \(Int(Date().timeIntervalSince(start).rounded())) s: \(settings.base)")
+        Terminal.print("\n\(report.summary) in \(Int(Date().timeIntervalSince(start).rounded())) s: \(report.shown)")
         if report.count(.fail) > 0 { throw ExitCode(1) }
+        if report.count(.error) > 0 { throw ExitCode(2) }
+    }
+
+    /// `localhost:8000` is taken for `http://localhost:8000`.
+    private static func base(_ url: String) throws -> String {
+        let full = url.contains("://") ? url : "http://" + url
+        guard let parts = URLComponents(string: full), ["http", "https"].contains(parts.scheme?.lowercased()),
+            parts.host?.isEmpty == false, parts.query == nil, parts.fragment == nil
+        else {
+            throw ValidationError("\(url) is no server's URL: write it as in http://localhost:8000")
+        }
+        return HTTPTransport.base(full)
     }
 
     private func load() throws -> [ConformanceCase] {
@@ -94,7 +108,8 @@ struct ConformanceCommand: AsyncParsableCommand {
     private func write(_ data: Data, to file: String?) throws {
         guard let file else { return }
         do { try data.write(to: URL(filePath: file)) } catch {
-            throw StartError("the report \(file) cannot be written: \(error.localizedDescription)")
+            Terminal.error("the report \(file) cannot be written: \(error.localizedDescription)")
+            throw ExitCode(74)
         }
     }
 }

@@ -133,8 +133,19 @@ extension ServeCommand {
                 return nil
             },
             Probe(name: "engine") {
-                do throws(BackendError) { _ = try await backend.capacity() } catch { return "\(error)" }
-                return nil
+                // An engine that hangs is as good as none.
+                await withTaskGroup(of: String?.self) { group in
+                    group.addTask {
+                        do throws(BackendError) { _ = try await backend.capacity() } catch { return "\(error)" }
+                        return nil
+                    }
+                    group.addTask {
+                        try? await Task.sleep(for: .seconds(3))
+                        return "it gives no answer"
+                    }
+                    defer { group.cancelAll() }
+                    return await group.next() ?? nil
+                }
             },
         ]
     }
