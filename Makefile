@@ -9,7 +9,7 @@ SPEC := --document spec/tes/1.1.0/openapi.yaml \
 	--overlay spec/overlay.yaml --persistence spec/persistence.yaml
 
 .NOTPARALLEL:
-.PHONY: help demo test check build build-debug setup setup-tests test-swift test-end-to-end lint bench format schema clean
+.PHONY: help demo test check build build-debug setup setup-tests test-swift test-end-to-end lint bench release format schema clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -46,16 +46,21 @@ test-end-to-end: build-debug
 	POIESIS_BIN=$(CURDIR)/.build-tests/bin/poiesis $(VENV)/bin/pytest Tests/EndToEnd -q -n 2 --dist loadfile
 
 lint: ## check formatting
-	@swift format lint --strict --recursive Package.swift Plugins Sources Tests
+	@swift format lint --strict --recursive Package.swift Plugins Sources Tests Benchmarks
 
 format: ## format the Swift sources in place
-	@swift format --in-place --recursive Package.swift Plugins Sources Tests
+	@swift format --in-place --recursive Package.swift Plugins Sources Tests Benchmarks
 
 schema: build-debug ## write docs/reference/schema.sql from spec/
 	$(DEBUG)/tes-generate print --ddl $(SPEC) > docs/reference/schema.sql
 
 bench: build ## measure; figures go to docs/performance.md
 	@Benchmarks/run
+	swift build -c release --product json-benchmark
+	@$(RELEASE)/json-benchmark
+
+release: setup ## pack dist/poiesis-VERSION-linux-ARCH.tar.gz, with Swift's libraries inside
+	@scripts/release
 
 clean: ## remove what was built
-	rm -rf .build .build-tests bin
+	rm -rf .build .build-tests bin dist
