@@ -118,6 +118,9 @@ package struct CaseLoader: Sendable {
             if let variables = place["vars"], variables.entries == nil {
                 throw YAMLError(location: variables.location, message: "vars is a mapping")
             }
+            for variable in place["vars"]?.entries ?? [] {
+                try checkNumber(variable.value["times"], "times", upTo: 100_000_000)
+            }
         }
         func texts(_ key: String) -> [String] {
             ((root?[key]?.items ?? []) + (node[key]?.items ?? [])).compactMap(\.text)
@@ -152,6 +155,14 @@ package struct CaseLoader: Sendable {
             throw CaseFileError(description: "cannot read \(path)")
         }
         return try parseYAML(String(decoding: data, as: UTF8.self), file: path)
+    }
+
+    /// A number, or a text that a template's user has replaced or a variable will replace.
+    private func checkNumber(_ node: YAMLNode?, _ key: String, upTo limit: Double) throws {
+        guard let node, let number = node.number ?? node.text.flatMap(Double.init) else { return }
+        guard number >= 0, number <= limit else {
+            throw YAMLError(location: node.location, message: "\(key) is a number from 0 to \(Int(limit))")
+        }
     }
 
     private func requireList(_ node: YAMLNode?, _ key: String) throws {
@@ -259,7 +270,10 @@ package struct CaseLoader: Sendable {
             }
         }
         for filter in node["filter"]?.items ?? [] { try check(filter, ["path", "type", "size", "value", "regex"]) }
-        if let polling = node["polling"] { try check(polling, ["interval", "timeout", "until"]) }
+        if let polling = node["polling"] {
+            try check(polling, ["interval", "timeout", "until"])
+            for key in ["interval", "timeout"] { try checkNumber(polling[key], key, upTo: 86400) }
+        }
         if let variables = node["env_vars"] { try check(variables, ["check_cancel"]) }
         return CaseJob(
             name: node["name"]?.text ?? "", description: node["description"]?.text ?? "",

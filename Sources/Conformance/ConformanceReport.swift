@@ -126,7 +126,7 @@ package struct ConformanceReport: Sendable {
         let phases = files.map(phase)
         let summary = phases.map(\.summary).reduce(Summary(), +)
         let report = Report(
-            testbedVersion: version, platformName: base, platformDescription: "TES server at \(base)",
+            testbedVersion: version, platformName: shown, platformDescription: "TES server at \(shown)",
             startTime: Self.time(start), endTime: Self.time(end), status: summary.status, summary: summary,
             phases: phases)
         let encoder = JSONEncoder()

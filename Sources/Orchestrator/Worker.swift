@@ -44,10 +44,12 @@ package final class Worker: Service {
             // On its own: neither a slow engine nor a long queue may cost this worker its attempts.
             group.addTask { await self.beat() }
             await takeUp(&group, total)
+            var rounds = 0
             for await _ in wakeUp.signals {
                 await stopCancelled()
                 await reconcile(&group, total)
-                await claim(&group, total)
+                await claim(&group, total, rounds)
+                rounds += 1
             }
             group.cancelAll()
         }
@@ -153,7 +155,7 @@ package final class Worker: Service {
         for key in keys where stopped.contains(key.taskID) { await backend.stop(key) }
     }
 
-    private func claim(_ group: inout DiscardingTaskGroup, _ total: Capacity) async {
+    private func claim(_ group: inout DiscardingTaskGroup, _ total: Capacity, _ rounds: Int) async {
         while !Task.isCancelled {
             let free = state.withLock { state in
                 state.running.values.reduce(total) { free, running in
@@ -161,8 +163,8 @@ package final class Worker: Service {
                         cpuCores: free.cpuCores - running.demand.cpuCores, memory: free.memory - running.demand.memory)
                 }
             }
-            // With nothing free the whole queue would be searched for nothing.
-            guard free.cpuCores > 0, free.memory > 0 else { return }
+            // With nothing free the whole queue would be searched for those alone that never fit: now and then will do.
+            guard free.cpuCores > 0 && free.memory > 0 || rounds % 5 == 0 else { return }
             do throws(TaskStoreError) {
                 guard let attempt = try await store.claim(id, backend: backend.name, free: free, total: total) else {
                     return

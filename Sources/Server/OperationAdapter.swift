@@ -53,9 +53,16 @@ package struct OperationAdapter<Handlers: TESHandlers>: Sendable where Handlers.
         let encoding = request.headers[.contentEncoding]?.lowercased() ?? "identity"
         guard ["identity", "gzip", "x-gzip"].contains(encoding) else { throw APIError.unsupportedEncoding(encoding) }
         var bytes: [UInt8] = []
-        for try await buffer in request.body {
-            guard bytes.count + buffer.readableBytes <= bodyLimit else { throw APIError.tooLarge(limit: bodyLimit) }
-            bytes.append(contentsOf: buffer.readableBytesView)
+        do {
+            for try await buffer in request.body {
+                guard bytes.count + buffer.readableBytes <= bodyLimit else { throw APIError.tooLarge(limit: bodyLimit) }
+                bytes.append(contentsOf: buffer.readableBytesView)
+            }
+        } catch let error as APIError {
+            throw error
+        } catch {
+            // Chunks that are none, trailers without end, a connection that broke.
+            throw InvalidRequest([RequestProblem("", "the body cannot be read: it is no HTTP")])
         }
         if encoding == "identity" { return bytes }
         do throws(GzipError) { return try gunzip(bytes, limit: bodyLimit) } catch {

@@ -1,5 +1,6 @@
 import HTTPTypes
 import Hummingbird
+import TES
 
 /// Whose pages may use this server from a browser.
 package enum CrossOrigin: Hashable, Sendable {
@@ -27,7 +28,10 @@ struct OriginMiddleware: RouterMiddleware {
         _ request: Request, context: TESRequestContext,
         next: @concurrent (Request, TESRequestContext) async throws -> Response
     ) async throws -> Response {
-        let host = request.head.authority ?? ""
+        // The first Host is the authority; a second one is left among the headers. RFC 9112, 3.2.
+        guard let host = request.head.authority, !host.isEmpty, request.headers[.host] == nil else {
+            throw InvalidRequest([RequestProblem("", "a request needs exactly one Host header")])
+        }
         guard isKnown(host) else {
             throw APIError.forbidden(
                 "this server is not known as \"\(host.prefix(100))\": its operator names more hosts with server.hosts in the configuration"
@@ -73,7 +77,7 @@ struct OriginMiddleware: RouterMiddleware {
         if let colon = name.lastIndex(of: ":") { name = String(name[..<colon]) }
         let parts = name.split(separator: ".", omittingEmptySubsequences: false)
         let isAddress = parts.count == 4 && parts.allSatisfy { UInt8($0) != nil }
-        return name.isEmpty || isAddress || name == "localhost" || name.hasSuffix(".localhost")
+        return isAddress || name == "localhost" || name.hasSuffix(".localhost")
             || knownHosts.contains(name)
     }
 }

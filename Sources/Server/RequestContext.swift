@@ -46,6 +46,7 @@ extension HTTPField.Name {
     /// A name that is known to be valid.
     private static func known(_ name: String) -> HTTPField.Name { HTTPField.Name(name) ?? .init("X-Invalid")! }
 
+    package static let host = known("Host")
     package static let requestID = known("X-Request-Id")
     package static let idempotencyKey = known("Idempotency-Key")
     package static let idempotentReplayed = known("Idempotent-Replayed")

@@ -54,8 +54,20 @@ def vary(answer):
 
 # --- Answers as gzip ------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("accepted", ["gzip", "GZIP", "gzip;q=0.001", "gzip; q=1.0", "deflate, gzip", "br;q=1, gzip;q=0.2",
-                                      "*", "identity;q=0.5, *;q=1", "gzip, deflate, br, zstd"])
+@pytest.mark.parametrize(
+    "accepted",
+    [
+        "gzip",
+        "GZIP",
+        "gzip;q=0.001",
+        "gzip; q=1.0",
+        "deflate, gzip",
+        "br;q=1, gzip;q=0.2",
+        "*",
+        "identity;q=0.5, *;q=1",
+        "gzip, deflate, br, zstd",
+    ],
+)
 def test_a_client_that_takes_gzip_gets_gzip(client, big, accepted):
     assert fetch(client, f"/tasks/{big}?view=FULL", accepted).headers.get("Content-Encoding") == "gzip"
 
@@ -443,7 +455,9 @@ def test_a_preflight_holds_for_a_while(portal):
 
 
 def test_a_preflight_with_credentials_in_it_needs_none(portal):
-    answer = portal.request("OPTIONS", "/tasks", headers={**PREFLIGHT, "Access-Control-Request-Headers": "authorization"})
+    answer = portal.request(
+        "OPTIONS", "/tasks", headers={**PREFLIGHT, "Access-Control-Request-Headers": "authorization"}
+    )
     assert answer.status_code == 204
 
 
@@ -451,9 +465,19 @@ def test_options_without_a_preflight_still_names_the_methods(portal):
     assert "POST" in portal.request("OPTIONS", "/tasks", headers=FROM_PORTAL).headers["Allow"]
 
 
-LOOKALIKES = ["https://other.example", "http://portal.example", "https://portal.example:8443", "https://portal.example.evil",
-              "https://evil-portal.example", "https://sub.portal.example", "https://portal.exampl", "null",
-              "https://portal.example/", "https://portal.example,http://localhost:3000", "http://localhost:3001"]
+LOOKALIKES = [
+    "https://other.example",
+    "http://portal.example",
+    "https://portal.example:8443",
+    "https://portal.example.evil",
+    "https://evil-portal.example",
+    "https://sub.portal.example",
+    "https://portal.exampl",
+    "null",
+    "https://portal.example/",
+    "https://portal.example,http://localhost:3000",
+    "http://localhost:3001",
+]
 
 
 @pytest.mark.parametrize("origin", LOOKALIKES)
@@ -510,7 +534,9 @@ def named(client, request_id, method="GET", path="/service-info", **options):
     return client.request(method, path, headers=headers, **options)
 
 
-@pytest.mark.parametrize("request_id", ["a", "x" * 128, "!~\"'\\<>{}", "01890000-0000-7000-8000-000000000000", "%0a%0d"])
+@pytest.mark.parametrize(
+    "request_id", ["a", "x" * 128, "!~\"'\\<>{}", "01890000-0000-7000-8000-000000000000", "%0a%0d"]
+)
 def test_a_request_id_is_echoed(client, request_id):
     assert named(client, request_id).headers["X-Request-Id"] == request_id
 

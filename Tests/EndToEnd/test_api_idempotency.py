@@ -148,8 +148,9 @@ def test_a_key_holds_for_a_day(servers, cluster, mark, key, hours, same):
     body = document(mark, resources={"cpu_cores": 100_000})
     first = create(server.client, key, body).json()["id"]
     with cluster.connect(name) as connection:
-        aged = connection.execute("UPDATE poiesis.idempotency_keys SET created_at = created_at - %s * interval '1 hour'",
-                                  [hours])
+        aged = connection.execute(
+            "UPDATE poiesis.idempotency_keys SET created_at = created_at - %s * interval '1 hour'", [hours]
+        )
         assert aged.rowcount == 1
     answer = create(server.client, key, body)
     assert (answer.status_code, answer.json()["id"] == first, replayed(answer)) == (200, same, same)

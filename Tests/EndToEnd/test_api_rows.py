@@ -22,72 +22,173 @@ NONE_NONE = "Basic " + base64.b64encode(b"None:None").decode()
 
 # Row → the file, and names of tests in it or the beginnings of names.
 ROWS = {
-    "HTTP: bases": ("http", "test_create_works_on_every_base", "test_get_works_on_every_base", "test_list_works_on_every_base",
-                    "test_cancel_works_on_every_base", "test_service_info_works_on_every_base", "test_a_trailing_slash",
-                    "test_any_other_path_is_404", "test_old_service_info"),
-    "HTTP: cancel path": ("http", "test_cancel_is_known_by_every_spelling", "test_cancel_does_not_mind_its_body",
-                          "test_delete_on_the_cancel_path_answers", "test_delete_on_the_cancel_path_cancels",
-                          "test_cancel_of_an_ended_task", "test_an_unknown_id_is_404"),
+    "HTTP: bases": (
+        "http",
+        "test_create_works_on_every_base",
+        "test_get_works_on_every_base",
+        "test_list_works_on_every_base",
+        "test_cancel_works_on_every_base",
+        "test_service_info_works_on_every_base",
+        "test_a_trailing_slash",
+        "test_any_other_path_is_404",
+        "test_old_service_info",
+    ),
+    "HTTP: cancel path": (
+        "http",
+        "test_cancel_is_known_by_every_spelling",
+        "test_cancel_does_not_mind_its_body",
+        "test_delete_on_the_cancel_path_answers",
+        "test_delete_on_the_cancel_path_cancels",
+        "test_cancel_of_an_ended_task",
+        "test_an_unknown_id_is_404",
+    ),
     "HTTP: cancel path, on every base": ("rows", "test_cancel_path_on_every_base"),
-    "HTTP: statuses": ("http", "test_a_wrong_method_is_405", "test_405_names", "test_a_body_over_the_limit_is_413",
-                       "test_a_foreign_content_type_is_415", "test_json_and_no_content_type", "test_an_accept_that_excludes",
-                       "test_head_is_answered", "test_options_names"),
-    "HTTP: statuses, 200 and errors": ("rows", "test_statuses_are_200_and_never_201", "test_statuses_of_errors_have_the_json_body"),
+    "HTTP: statuses": (
+        "http",
+        "test_a_wrong_method_is_405",
+        "test_405_names",
+        "test_a_body_over_the_limit_is_413",
+        "test_a_foreign_content_type_is_415",
+        "test_json_and_no_content_type",
+        "test_an_accept_that_excludes",
+        "test_head_is_answered",
+        "test_options_names",
+    ),
+    "HTTP: statuses, 200 and errors": (
+        "rows",
+        "test_statuses_are_200_and_never_201",
+        "test_statuses_of_errors_have_the_json_body",
+    ),
     "HTTP: 5xx": ("database", "test_without_a_database_the_answer_is_503", "test_what_was_answered_503_never_runs"),
-    "HTTP: 5xx, under load": ("hostile_clients", "test_a_create_is_stored_or_refused_and_never_both",
-                              "test_a_retry_with_its_key_gives_the_one_task"),
+    "HTTP: 5xx, under load": (
+        "hostile_clients",
+        "test_a_create_is_stored_or_refused_and_never_both",
+        "test_a_retry_with_its_key_gives_the_one_task",
+    ),
     "HTTP: compression, caching, repeats": (
-        "api_encodings", "test_a_client_that_takes_gzip", "test_a_task_sent_as_gzip", "test_what_the_client_has_is_304",
-        "test_a_listed_origin", "test_any_origin", "test_an_origin_that_is_not_listed", "test_a_request_id_is_echoed",
-        "test_a_request_is_logged"),
+        "api_encodings",
+        "test_a_client_that_takes_gzip",
+        "test_a_task_sent_as_gzip",
+        "test_what_the_client_has_is_304",
+        "test_a_listed_origin",
+        "test_any_origin",
+        "test_an_origin_that_is_not_listed",
+        "test_a_request_id_is_echoed",
+        "test_a_request_is_logged",
+    ),
     "HTTP: keep-alive": ("http", "test_two_requests_use_one_connection"),
     "HTTP: repeats": ("api_idempotency", "test_the_same_again_gives_the_same_task", "test_twenty_at_once_are_one_task"),
     "HTTP: credentials with auth off": ("http", "test_credentials_are_ignored"),
     "HTTP: credentials with auth off, everywhere": ("rows", "test_credentials_are_ignored_by_every_operation"),
-    "HTTP: service-info": ("http", "test_service_info_names_its_type", "test_service_info_lists_each_scheme",
-                           "test_service_info_does_not_change"),
-    "HTTP: service-info, configured": ("rows", "test_service_info_says_what_is_configured",
-                                       "test_service_info_is_constant_for_one_deployment"),
+    "HTTP: service-info": (
+        "http",
+        "test_service_info_names_its_type",
+        "test_service_info_lists_each_scheme",
+        "test_service_info_does_not_change",
+    ),
+    "HTTP: service-info, configured": (
+        "rows",
+        "test_service_info_says_what_is_configured",
+        "test_service_info_is_constant_for_one_deployment",
+    ),
     "HTTP: beyond the specification": (
-        "api_description", "test_beyond_the_specification_is_not_under_its_bases", "test_healthz_and_readyz",
-        "test_both_forms_are_one_document"),
-    "HTTP: beyond the specification, events": ("events", "test_an_id_begins_after_its_event", "test_tags_filter_as_in_lists",
-                                               "test_a_task_id_filters"),
+        "api_description",
+        "test_beyond_the_specification_is_not_under_its_bases",
+        "test_healthz_and_readyz",
+        "test_both_forms_are_one_document",
+    ),
+    "HTTP: beyond the specification, events": (
+        "events",
+        "test_an_id_begins_after_its_event",
+        "test_tags_filter_as_in_lists",
+        "test_a_task_id_filters",
+    ),
     "HTTP: beyond the specification, metrics": ("metrics", "test_the_family_is_there_with_its_type"),
-    "Requests: unknown fields": ("requests", "test_leaves_nothing_behind", "test_null_in_tags", "test_null_in_env",
-                                 "test_empty_and_absent_arrays_are_the_same"),
+    "Requests: unknown fields": (
+        "requests",
+        "test_leaves_nothing_behind",
+        "test_null_in_tags",
+        "test_null_in_env",
+        "test_empty_and_absent_arrays_are_the_same",
+    ),
     "Requests: unknown fields, null in maps": ("rows", "test_null_in_backend_parameters"),
     "Requests: server-set fields": ("requests", "test_what_the_server_sets_cannot_be_sent"),
-    "Requests: refused with 400": ("requests", "test_is_refused_with_a_pointer", "test_all_problems_are_named_at_once",
-                                   "test_a_malformed_body_is_400"),
+    "Requests: refused with 400": (
+        "requests",
+        "test_is_refused_with_a_pointer",
+        "test_all_problems_are_named_at_once",
+        "test_a_malformed_body_is_400",
+    ),
     "Requests: refused with 400, content limit": ("rows", "test_the_content_limit"),
     "Requests: judged when the task runs": ("filer", "test_an_http_output_is_refused_when_the_task_runs"),
     "Requests: judged when the task runs, never at creation": ("rows", "test_judged_when_the_task_runs"),
     "Requests: patterns": ("filer_outputs", "test_a_pattern_selects", "test_a_literal_output_without_prefix"),
     "Requests: accepted on purpose": ("requests", "test_is_accepted", "test_an_absent_type_is_filled_in"),
     "Requests: accepted on purpose, and run": ("rows", "test_accepted_on_purpose_runs"),
-    "Requests: backend_parameters": ("requests", "test_unknown_backend_parameters_are_dropped",
-                                     "test_known_backend_parameters_have_keys_in_any_case"),
+    "Requests: backend_parameters": (
+        "requests",
+        "test_unknown_backend_parameters_are_dropped",
+        "test_known_backend_parameters_have_keys_in_any_case",
+    ),
     "Requests: backend_parameters, warning": ("answers", "test_a_dropped_backend_parameter_is_a_warning"),
     "Requests: backend_parameters, listed": ("rows", "test_backend_parameters_are_listed"),
     "Requests: a task no engine could ever run": ("answers", "test_a_task_that_no_engine_could_run"),
-    "Requests: a task no engine could ever run, never waits": ("rows", "test_a_task_that_no_engine_could_run_never_waits"),
-    "Answers: fields": ("answers", "test_nothing_is_null", "test_times_are_rfc_3339", "test_cpu_cores_are_written",
-                        "test_size_bytes_is_a_string", "test_only_members_of_the_specification"),
+    "Requests: a task no engine could ever run, never waits": (
+        "rows",
+        "test_a_task_that_no_engine_could_run_never_waits",
+    ),
+    "Answers: fields": (
+        "answers",
+        "test_nothing_is_null",
+        "test_times_are_rfc_3339",
+        "test_cpu_cores_are_written",
+        "test_size_bytes_is_a_string",
+        "test_only_members_of_the_specification",
+    ),
     "Answers: fields, order": ("rows", "test_fields_inside_come_in_the_order_of_the_specification"),
-    "Answers: views": ("answers", "test_minimal_is_exactly_id_and_state", "test_basic_is_full_without", "test_a_view_is_known",
-                       "test_an_unknown_view_is_400"),
-    "Answers: logs": ("answers", "test_a_queued_task_has_no_logs", "test_a_running_task_has_an_entry",
-                      "test_an_executor_log_appears", "test_executors_that_never_ran", "test_a_task_that_ends_before_any_attempt"),
-    "Answers: logs, from the first work on": ("rows", "test_logs_have_an_entry_as_soon_as_work_began", "test_logs_are_never_empty"),
-    "Answers: list order": ("lists", "test_the_newest_comes_first", "test_pages_together", "test_new_tasks_do_not_shift",
-                            "test_a_page_holds_256", "test_page_size_is_refused", "test_a_damaged_token_is_400",
-                            "test_a_token_is_bound_to_its_filters", "test_a_token_goes_with_any_view", "test_only_the_last_page"),
+    "Answers: views": (
+        "answers",
+        "test_minimal_is_exactly_id_and_state",
+        "test_basic_is_full_without",
+        "test_a_view_is_known",
+        "test_an_unknown_view_is_400",
+    ),
+    "Answers: logs": (
+        "answers",
+        "test_a_queued_task_has_no_logs",
+        "test_a_running_task_has_an_entry",
+        "test_an_executor_log_appears",
+        "test_executors_that_never_ran",
+        "test_a_task_that_ends_before_any_attempt",
+    ),
+    "Answers: logs, from the first work on": (
+        "rows",
+        "test_logs_have_an_entry_as_soon_as_work_began",
+        "test_logs_are_never_empty",
+    ),
+    "Answers: list order": (
+        "lists",
+        "test_the_newest_comes_first",
+        "test_pages_together",
+        "test_new_tasks_do_not_shift",
+        "test_a_page_holds_256",
+        "test_page_size_is_refused",
+        "test_a_damaged_token_is_400",
+        "test_a_token_is_bound_to_its_filters",
+        "test_a_token_goes_with_any_view",
+        "test_only_the_last_page",
+    ),
     "Answers: list order, replicas": ("rows", "test_list_order_tokens_hold_at_every_replica"),
     "Answers: list order, memory": ("hostile_clients", "test_readers_that_do_not_read_take_no_memory"),
-    "Answers: list filters": ("lists", "test_a_name_prefix_is_literal", "test_tags_are_zipped_in_order",
-                              "test_more_values_than_keys", "test_all_filters_combine", "test_an_empty_state",
-                              "test_an_empty_prefix"),
+    "Answers: list filters": (
+        "lists",
+        "test_a_name_prefix_is_literal",
+        "test_tags_are_zipped_in_order",
+        "test_more_values_than_keys",
+        "test_all_filters_combine",
+        "test_an_empty_state",
+        "test_an_empty_prefix",
+    ),
     "Answers: list filters, empty parameters": ("rows", "test_list_filters_that_are_empty_count_as_absent"),
     "Answers: secrets": ("answers", "test_contents_and_environments_are_never_logged"),
     "Answers: secrets, metrics": ("metrics", "test_contents_and_environments_are_in_no_metric"),
@@ -158,14 +259,34 @@ def info(client):
 
 
 def test_service_info_says_what_is_configured(servers):
-    given = {"ID": "org.example.tes", "NAME": "Example", "DESCRIPTION": "Runs things.", "ORGANIZATION_NAME": "Example Ltd",
-             "ORGANIZATION_URL": "https://example.org", "CONTACT_URL": "mailto:help@example.org",
-             "DOCUMENTATION_URL": "https://docs.example.org", "ENVIRONMENT": "test"}
+    given = {
+        "ID": "org.example.tes",
+        "NAME": "Example",
+        "DESCRIPTION": "Runs things.",
+        "ORGANIZATION_NAME": "Example Ltd",
+        "ORGANIZATION_URL": "https://example.org",
+        "CONTACT_URL": "mailto:help@example.org",
+        "DOCUMENTATION_URL": "https://docs.example.org",
+        "ENVIRONMENT": "test",
+    }
     said = info(servers(env={f"POIESIS_SERVICE_{key}": value for key, value in given.items()}).client)
-    assert (said["id"], said["name"], said["description"], said["organization"], said["contactUrl"], said["documentationUrl"],
-            said["environment"]) == (
-        "org.example.tes", "Example", "Runs things.", {"name": "Example Ltd", "url": "https://example.org"},
-        "mailto:help@example.org", "https://docs.example.org", "test")
+    assert (
+        said["id"],
+        said["name"],
+        said["description"],
+        said["organization"],
+        said["contactUrl"],
+        said["documentationUrl"],
+        said["environment"],
+    ) == (
+        "org.example.tes",
+        "Example",
+        "Runs things.",
+        {"name": "Example Ltd", "url": "https://example.org"},
+        "mailto:help@example.org",
+        "https://docs.example.org",
+        "test",
+    )
 
 
 def test_service_info_is_constant_for_one_deployment(servers, cluster):
@@ -190,12 +311,14 @@ def test_null_in_backend_parameters_counts_as_absent(client):
 @pytest.mark.parametrize(("limit", "allowed"), [("200000", 200_000), ("131072", 131_072), ("1000", 131_072)])
 def test_the_content_limit_is_configured_and_never_below_128_kib(servers, limit, allowed):
     client = servers(env={"POIESIS_CONTENT_LIMIT": limit}).client
-    answers = [client.post(impossible(inputs=[{"path": "/in", "content": "x" * size}])) for size in (allowed, allowed + 1)]
+    answers = [
+        client.post(impossible(inputs=[{"path": "/in", "content": "x" * size}])) for size in (allowed, allowed + 1)
+    ]
     assert [x.status_code for x in answers] == [200, 400]
 
 
 RUN_TIME = {
-    "a file outside of every root": ("inputs", {"url": "file:///nowhere/x"}, "--allow-files"),
+    "a file outside of every root": ("inputs", {"url": "file:///etc/passwd"}, "--allow-files"),
     "a host that does not answer": ("inputs", {"url": "http://127.0.0.1:1/x"}, "127.0.0.1:1"),
     "an output to a file outside of every root": ("outputs", {"url": "file:///nowhere/x"}, "--allow-files"),
 }
@@ -221,7 +344,12 @@ def test_accepted_on_purpose_runs(client, folder):
                  {"path": "/work/y", "url": f"{folder}/alone"}, {"path": "/work/x", "url": f"file://{folder}/again"}],
         name="", tags={}))
     assert ended["logs"][0]["logs"][0]["stdout"] == "from the file\n[]\n"
-    assert [(folder / x).read_text() for x in ("all/y", "alone", "again", "all/in")] == ["out\n", "out\n", "from the file\n", "both"]
+    assert [(folder / x).read_text() for x in ("all/y", "alone", "again", "all/in")] == [
+        "out\n",
+        "out\n",
+        "from the file\n",
+        "both",
+    ]
     assert (folder / "all/empty").is_dir()
 
 
@@ -259,12 +387,28 @@ def in_order(value, schema, path=""):
 
 
 def test_fields_inside_come_in_the_order_of_the_specification(client, folder):
-    ended = client.run(task(
-        sh("echo > /o/x", workdir="/w", stdin="/in/x", stdout="/o/1", stderr="/o/2", env={"A": "b"}, ignore_error=False),
-        name="n", description="d", volumes=["/w"], tags={"a": "b"},
-        inputs=[{"streamable": False, "content": "x", "path": "/in/x", "description": "d", "name": "n", "type": "FILE"}],
-        outputs=[{"type": "DIRECTORY", "path": "/o", "url": f"file://{folder}/o", "description": "d", "name": "n"}],
-        resources={"zones": ["z"], "disk_gb": 1, "ram_gb": 0.5, "preemptible": False, "cpu_cores": 1}))
+    ended = client.run(
+        task(
+            sh(
+                "echo > /o/x",
+                workdir="/w",
+                stdin="/in/x",
+                stdout="/o/1",
+                stderr="/o/2",
+                env={"A": "b"},
+                ignore_error=False,
+            ),
+            name="n",
+            description="d",
+            volumes=["/w"],
+            tags={"a": "b"},
+            inputs=[
+                {"streamable": False, "content": "x", "path": "/in/x", "description": "d", "name": "n", "type": "FILE"}
+            ],
+            outputs=[{"type": "DIRECTORY", "path": "/o", "url": f"file://{folder}/o", "description": "d", "name": "n"}],
+            resources={"zones": ["z"], "disk_gb": 1, "ram_gb": 0.5, "preemptible": False, "cpu_cores": 1},
+        )
+    )
     in_order(ended, SCHEMAS["tesTask"])
     in_order(client.list(view="FULL", page_size=1), SCHEMAS["tesListTasksResponse"])
 
@@ -320,5 +464,7 @@ def test_list_filters_that_are_empty_count_as_absent(client, query):
 
 def test_secrets_are_not_in_what_the_command_line_logs(client, server, scratch):
     poiesis = Commands(scratch / "rows", url=server.url)
-    done = poiesis("task", "create", poiesis.file(json.dumps(impossible(inputs=[{"path": "/in", "content": "hush-hush"}]))))
+    done = poiesis(
+        "task", "create", poiesis.file(json.dumps(impossible(inputs=[{"path": "/in", "content": "hush-hush"}])))
+    )
     assert done.returncode == 0 and "hush-hush" not in done.stdout + done.stderr + server.log_text()

@@ -113,7 +113,7 @@ def large_pages(client):
 def test_readers_that_do_not_read_take_no_memory(server, large_pages, encoding):
     # 20 pages of 50 MB: a server that builds a page before it sends it would need 1 GB.
     data = head(server, f"GET {large_pages} HTTP/1.1", f"Accept-Encoding: {encoding}")
-    with connections(server, 20, receive_buffer=8192) as slow, others_are_served(server, seconds=2, megabytes=200):
+    with connections(server, 20, receive_buffer=8192) as slow, others_are_served(server, megabytes=200):
         for connection in slow:
             connection.sendall(data)
         time.sleep(6)
@@ -134,7 +134,7 @@ def test_event_readers_that_do_not_read_take_no_memory(server, client):
 def test_a_client_that_pipelines_and_reads_nothing_takes_no_memory(server):
     data = head(server) * 500
     # Until its buffers are full, each of these is answered, which is work that others have to share.
-    with connections(server, 4, receive_buffer=4096) as greedy, others_are_served(server, seconds=3):
+    with connections(server, 4, receive_buffer=4096) as greedy, others_are_served(server):
         for connection in greedy:
             connection.setblocking(False)
         end = time.monotonic() + 4
@@ -335,14 +335,14 @@ def test_deep_json_takes_no_memory(server, client):
 
 def test_a_task_with_a_million_problems_is_400_and_takes_no_memory(server, client):
     body = b'{"executors":[' + b",".join([b"{}"] * 1_000_000) + b"]}"
-    with others_are_served(server, seconds=3, megabytes=900):
+    with others_are_served(server, megabytes=900):
         assert client.request("POST", "/tasks", data=body).status_code == 400
 
 
 def test_many_names_with_one_hash_hold_up_nobody(server, client):
     # Duplicate keys are looked for: with a list of those seen, half a million names would take minutes.
     body = ("{" + ",".join(f'"k{number}":1' for number in range(500_000)) + "}").encode()
-    with others_are_served(server, seconds=3, megabytes=400):
+    with others_are_served(server, megabytes=400):
         start = time.monotonic()
         assert client.request("POST", "/tasks", data=body).status_code == 400
         assert time.monotonic() - start < 20

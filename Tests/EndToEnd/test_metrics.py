@@ -96,10 +96,16 @@ def test_requests_are_counted_by_operation(client, operation):
     assert sample(client, "poiesis_http_requests_total", **labels) == before + 3
 
 
-@pytest.mark.parametrize(("operation", "status", "method", "path", "options"), [
-    ("GetTask", "404", "GET", f"/tasks/{UNKNOWN_ID}", {}), ("CreateTask", "400", "POST", "/tasks", {"json": {}}),
-    ("ListTasks", "400", "GET", "/tasks?page_size=0", {}), ("CancelTask", "404", "POST", f"/tasks/{UNKNOWN_ID}:cancel", {}),
-    ("CreateTask", "415", "POST", "/tasks", {"data": "x", "headers": {"Content-Type": "text/plain"}})])
+@pytest.mark.parametrize(
+    ("operation", "status", "method", "path", "options"),
+    [
+        ("GetTask", "404", "GET", f"/tasks/{UNKNOWN_ID}", {}),
+        ("CreateTask", "400", "POST", "/tasks", {"json": {}}),
+        ("ListTasks", "400", "GET", "/tasks?page_size=0", {}),
+        ("CancelTask", "404", "POST", f"/tasks/{UNKNOWN_ID}:cancel", {}),
+        ("CreateTask", "415", "POST", "/tasks", {"data": "x", "headers": {"Content-Type": "text/plain"}}),
+    ],
+)
 def test_requests_are_counted_by_status(client, operation, status, method, path, options):
     before = sample(client, "poiesis_http_requests_total", operation=operation, status=status)
     client.request(method, path, **options)
@@ -147,7 +153,11 @@ def test_durations_are_a_histogram(client):
 
 def test_durations_count_what_was_counted(client):
     client.list()
-    listed = {x: value for x, value in samples(client, "poiesis_http_requests_total").items() if ("operation", "ListTasks") in x}
+    listed = {
+        x: value
+        for x, value in samples(client, "poiesis_http_requests_total").items()
+        if ("operation", "ListTasks") in x
+    }
     assert sample(client, "poiesis_http_request_duration_seconds_count", operation="ListTasks") == sum(listed.values())
 
 
@@ -274,6 +284,8 @@ def test_contents_and_environments_are_in_no_metric(server, client):
     ended = client.run(task(sh("cat /in; echo $TOKEN", env={"TOKEN": SECRET}), name=f"name-{SECRET}",
                             tags={SECRET: SECRET}, inputs=[{"path": "/in", "content": SECRET}]))
     client.request("GET", f"/tasks/{SECRET}")
-    client.request("GET", client.url + f"/{SECRET}", headers={"Authorization": f"Bearer {SECRET}", "X-Request-Id": SECRET})
+    client.request(
+        "GET", client.url + f"/{SECRET}", headers={"Authorization": f"Bearer {SECRET}", "X-Request-Id": SECRET}
+    )
     given = text(client)
     assert SECRET not in given and ended["id"] not in given

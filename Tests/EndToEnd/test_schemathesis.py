@@ -39,10 +39,32 @@ def schemathesis(server, scratch, needed):
 
     def run(*arguments, checks="all"):
         return subprocess.run(
-            [pathlib.Path(sys.executable).with_name("st"), "run", server.url + "/openapi.json",
-             "--url", server.url + "/ga4gh/tes/v1", "--checks", checks, "--continue-on-failure", "--no-color",
-             "--generation-database", "none", "--seed", "20", "--request-timeout", "20", "--warnings", "off", *arguments],
-            cwd=folder, env=environment, capture_output=True, text=True, timeout=500)
+            [
+                pathlib.Path(sys.executable).with_name("st"),
+                "run",
+                server.url + "/openapi.json",
+                "--url",
+                server.url + "/ga4gh/tes/v1",
+                "--checks",
+                checks,
+                "--continue-on-failure",
+                "--no-color",
+                "--generation-database",
+                "none",
+                "--seed",
+                "20",
+                "--request-timeout",
+                "20",
+                "--warnings",
+                "off",
+                *arguments,
+            ],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=500,
+        )
 
     return run
 

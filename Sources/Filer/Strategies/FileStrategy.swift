@@ -56,7 +56,17 @@ struct FileStrategy: FilerStrategy {
             throw FilerError(
                 "this server serves no files of its own: start it with --allow-files DIR\(forWriting ? ":rw" : "")")
         }
-        let resolved = try resolve(path, forWriting: forWriting)
+        let allowed = roots.filter { !forWriting || $0.isWritable }.map(\.path)
+        let places = allowed.isEmpty ? "none" : allowed.joined(separator: ", ")
+        let outside = FilerError(
+            "\(path) does not lie in a folder that this server may \(forWriting ? "write to" : "read") (\(places)): its operator allows one with --allow-files"
+        )
+        let resolved: String
+        do throws(FilerError) { resolved = try resolve(path, forWriting: forWriting) } catch {
+            // Of what lies outside in any case it is not said whether it is there.
+            let isInside = allowed.contains { ContainerPath.below($0, path) != nil }
+            throw isInside ? error : outside
+        }
         try refuseClosed(resolved)
         for root in roots where !forWriting || root.isWritable {
             guard let rootPath = try? resolvedPath(root.path), let relative = ContainerPath.below(rootPath, resolved)
@@ -65,11 +75,7 @@ struct FileStrategy: FilerStrategy {
                 return Place(folder: try Folder(rootPath), relative: relative, resolved: resolved)
             } catch { throw FilerError(error) }
         }
-        let allowed = roots.filter { !forWriting || $0.isWritable }.map(\.path)
-        let places = allowed.isEmpty ? "none" : allowed.joined(separator: ", ")
-        throw FilerError(
-            "\(path) does not lie in a folder that this server may \(forWriting ? "write to" : "read") (\(places)): its operator allows one with --allow-files"
-        )
+        throw outside
     }
 
     /// The server's own files are nobody's input or output.

@@ -51,7 +51,6 @@ struct ConformanceCommand: AsyncParsableCommand {
         }
         guard let url else { throw ValidationError("give the server's URL, as in http://localhost:8000, or --list") }
         let base = try Self.base(url)
-        for file in [reportJson, reportJunit].compactMap({ $0 }) { try write(Data(), to: file) }
         guard !selected.isEmpty else { throw ValidationError("no case matches --only \(only.joined(separator: " "))") }
         var settings = RunSettings(base: base)
         settings.image = image
@@ -63,11 +62,11 @@ struct ConformanceCommand: AsyncParsableCommand {
             .run(selected) { Terminal.print(printable($0.text, keepingNewlines: true)) }
         let report = ConformanceReport(
             results, base: settings.base, version: Poiesis.version, start: start, end: Date())
-        try write(try report.json(), to: reportJson)
-        try write(report.junit(), to: reportJunit)
+        let areWritten = [write(try report.json(), to: reportJson), write(report.junit(), to: reportJunit)]
         Terminal.print("\n\(report.summary) in \(Int(Date().timeIntervalSince(start).rounded())) s: \(report.shown)")
         if report.count(.fail) > 0 { throw ExitCode(1) }
         if report.count(.error) > 0 { throw ExitCode(2) }
+        if areWritten.contains(false) { throw ExitCode(74) }
     }
 
     /// `localhost:8000` is taken for `http://localhost:8000`.
@@ -105,11 +104,13 @@ struct ConformanceCommand: AsyncParsableCommand {
         return folder
     }
 
-    private func write(_ data: Data, to file: String?) throws {
-        guard let file else { return }
+    /// False where it cannot be; what the run showed is not lost for that.
+    private func write(_ data: Data, to file: String?) -> Bool {
+        guard let file else { return true }
         do { try data.write(to: URL(filePath: file)) } catch {
             Terminal.error("the report \(file) cannot be written: \(error.localizedDescription)")
-            throw ExitCode(74)
+            return false
         }
+        return true
     }
 }

@@ -68,25 +68,43 @@ def holds_nul(case, response):
 TOLERATED = {
     # name: (kind of failure, operation, whether it is this, why it is so)
     "pairs and tokens": (
-        "RejectedPositiveData", "GET /tasks", needs_more_than_a_schema_can_say,
+        "RejectedPositiveData",
+        "GET /tasks",
+        needs_more_than_a_schema_can_say,
         "more values than keys cannot be paired, a token that this server did not make means nothing, and no name or tag "
-        "can hold U+0000; no schema can say the first two"),
+        "can hold U+0000; no schema can say the first two",
+    ),
     "empty parameters": (
-        "AcceptedNegativeData", "GET /tasks", is_an_empty_parameter_or_a_view_in_other_letters,
-        "clients send parameters that they have no value for as empty ones, and views in small letters"),
+        "AcceptedNegativeData",
+        "GET /tasks",
+        is_an_empty_parameter_or_a_view_in_other_letters,
+        "clients send parameters that they have no value for as empty ones, and views in small letters",
+    ),
     "empty view": (
-        "AcceptedNegativeData", "GET /tasks/{id}", is_an_empty_parameter_or_a_view_in_other_letters,
-        "the same, of one task"),
+        "AcceptedNegativeData",
+        "GET /tasks/{id}",
+        is_an_empty_parameter_or_a_view_in_other_letters,
+        "the same, of one task",
+    ),
     "DELETE to cancel": (
-        "AllowHeaderMismatch", "/tasks/{id}:cancel", is_the_web_component_cancelling,
-        "the ELIXIR web component cancels so; the specification, and so the description, does not have it"),
+        "AllowHeaderMismatch",
+        "/tasks/{id}:cancel",
+        is_the_web_component_cancelling,
+        "the ELIXIR web component cancels so; the specification, and so the description, does not have it",
+    ),
     "rules in prose": (
-        "RejectedPositiveData", "POST /tasks", breaks_a_rule_in_prose,
+        "RejectedPositiveData",
+        "POST /tasks",
+        breaks_a_rule_in_prose,
         "paths are absolute and stay in the container, URLs have a scheme that a filer knows, an input has a url or a "
-        "content (and is a FILE then), a command names its program, a variable has a name: the specification says so in prose"),
+        "content (and is a FILE then), a command names its program, a variable has a name: the specification says so in prose",
+    ),
     "NUL": (
-        "RejectedPositiveData", "POST /tasks", holds_nul,
-        "neither PostgreSQL's text nor a path, an argument or a variable can hold U+0000"),
+        "RejectedPositiveData",
+        "POST /tasks",
+        holds_nul,
+        "neither PostgreSQL's text nor a path, an argument or a variable can hold U+0000",
+    ),
 }
 
 
@@ -94,8 +112,11 @@ TOLERATED = {
 def filter_failure(context, failure, case, response):
     """False drops the failure."""
     for name, (kind, operation, matches, _) in TOLERATED.items():
-        if type(failure).__name__ == kind and f"{case.operation.method.upper()} {case.operation.path}".endswith(operation) \
-                and matches(case, response):
+        if (
+            type(failure).__name__ == kind
+            and f"{case.operation.method.upper()} {case.operation.path}".endswith(operation)
+            and matches(case, response)
+        ):
             with open(os.environ["POIESIS_TOLERATED"], "a", encoding="utf-8") as file:
                 file.write(name + "\n")
             return False
