@@ -109,6 +109,8 @@ package struct Handlers: TESHandlers {
     private static let defaultPageSize: Int32 = 256
     /// Tasks that are read, encoded and sent at once: memory does not grow with the page.
     private static let chunkSize = 64
+    /// Bytes that a chunk aims at: tasks may hold megabytes each.
+    private static let chunkBytes = 256 << 10
 
     package func listTasks(
         _ input: ListTasks.Input, context: CallContext
@@ -129,21 +131,23 @@ package struct Handlers: TESHandlers {
             filter, size: Int(input.pageSize ?? Self.defaultPageSize), after: after, for: context.principal)
         let next = page.hasMore ? page.tasks.last.map { token.encode($0.id) } ?? "" : ""
         let envelope = TESListTasksResponse(tasks: [], nextPageToken: next)
-        if page.tasks.count <= Self.chunkSize || input.view == .minimal {
+        let firstSize = input.view == .full ? 8 : Self.chunkSize
+        if page.tasks.count <= firstSize || input.view == .minimal {
             var answer = envelope
             answer.tasks = try await store.tasks(page.tasks[...], view: input.view)
             return .value(answer)
         }
-        let first = try await store.tasks(page.tasks.prefix(Self.chunkSize), view: input.view)
-        return .chunks(chunks(envelope, page, first, input.view))
+        let first = try await store.tasks(page.tasks.prefix(firstSize), view: input.view)
+        return .chunks(chunks(envelope, first, page.tasks.dropFirst(firstSize), input.view))
     }
 
     /// The envelope's bytes around the tasks', each chunk made when the one before it was sent.
     private func chunks(
-        _ envelope: TESListTasksResponse, _ page: TaskPage, _ first: [TESTask], _ view: TESView
+        _ envelope: TESListTasksResponse, _ first: [TESTask], _ rest: ArraySlice<(id: TaskID, state: TESState)>,
+        _ view: TESView
     ) -> AsyncThrowingStream<[UInt8], any Error> {
         let parts = PageParts(
-            envelope: JSONWriter.encode(envelope), first: first, rest: page.tasks.dropFirst(Self.chunkSize))
+            envelope: JSONWriter.encode(envelope), first: first, rest: rest)
         return AsyncThrowingStream { try await parts.next(store, view) }
     }
 
@@ -155,6 +159,8 @@ package struct Handlers: TESHandlers {
         private var rest: ArraySlice<(id: TaskID, state: TESState)>
         private var isDone = false
         private var hasElements = false
+        /// Tasks of the next chunk, by the bytes of the one before.
+        private var size = 1
 
         init(envelope: [UInt8], first: [TESTask], rest: ArraySlice<(id: TaskID, state: TESState)>) {
             // The empty array of tasks is the first in the document.
@@ -168,8 +174,8 @@ package struct Handlers: TESHandlers {
         func next(_ store: any TaskStore, _ view: TESView) async throws -> [UInt8]? {
             if isDone { return nil }
             if waiting.isEmpty, !rest.isEmpty {
-                waiting = try await store.tasks(rest.prefix(Handlers.chunkSize), view: view)
-                rest = rest.dropFirst(Handlers.chunkSize)
+                waiting = try await store.tasks(rest.prefix(size), view: view)
+                rest = rest.dropFirst(size)
             }
             var bytes = head
             head = []
@@ -178,6 +184,7 @@ package struct Handlers: TESHandlers {
                 bytes += JSONWriter.encode(task, viewLevel: view.position)
                 hasElements = true
             }
+            size = min(Handlers.chunkSize, max(1, Handlers.chunkBytes * max(1, waiting.count) / max(1, bytes.count)))
             waiting = []
             if rest.isEmpty {
                 bytes += tail
