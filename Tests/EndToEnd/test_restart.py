@@ -146,6 +146,7 @@ def test_a_container_that_vanished_meanwhile_is_a_new_attempt_or_an_end(server):
     # Somebody removes the container while nobody looks: the task must not wait for ever.
     task_id = server.client.create(task("sleep 600"))
     server.client.wait(task_id, {"RUNNING"})
+    wait_until(lambda: server.engine.task_containers(task_id, only_running=True), "its container runs", 20)
     server.kill()
     for container in server.engine.task_containers(task_id):
         server.engine.remove_container(container["Id"])

@@ -37,7 +37,7 @@ class Engine:
         connection = _UnixConnection(self.socket)
         try:
             suffix = "?" + urllib.parse.urlencode(query) if query else ""
-            connection.request(method, "/v1.40" + path + suffix)
+            connection.request(method, path + suffix)
             answer = connection.getresponse()
             body = answer.read()
         finally:
