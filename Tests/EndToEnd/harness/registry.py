@@ -75,8 +75,8 @@ def running_registry():
     registry = Registry()
 
     class Handler(http.server.BaseHTTPRequestHandler):
-    # containerd tries TLS first, and plain HTTP only after an answer that is HTTP.
-    default_request_version = "HTTP/1.0"
+        # containerd tries TLS first, and plain HTTP only after an answer that is HTTP.
+        default_request_version = "HTTP/1.0"
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
