@@ -220,6 +220,12 @@ package struct CaseLoader: Sendable {
         }
     }
 
+    private func check(polling: YAMLNode) throws {
+        try check(polling, ["interval", "timeout", "until"])
+        try checkNumber(polling["interval"], "interval", upTo: 86400)
+        try checkNumber(polling["timeout"], "timeout", upTo: 86400)
+    }
+
     private static let typeNames: Set = [
         "string", "number", "integer", "boolean", "array", "object", "null", "time", "uri",
     ]
@@ -270,10 +276,7 @@ package struct CaseLoader: Sendable {
             }
         }
         for filter in node["filter"]?.items ?? [] { try check(filter, ["path", "type", "size", "value", "regex"]) }
-        if let polling = node["polling"] {
-            try check(polling, ["interval", "timeout", "until"])
-            for key in ["interval", "timeout"] { try checkNumber(polling[key], key, upTo: 86400) }
-        }
+        if let polling = node["polling"] { try check(polling: polling) }
         if let variables = node["env_vars"] { try check(variables, ["check_cancel"]) }
         return CaseJob(
             name: node["name"]?.text ?? "", description: node["description"]?.text ?? "",

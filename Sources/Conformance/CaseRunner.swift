@@ -152,7 +152,7 @@ package struct CaseRunner: Sendable {
             return check.failure == nil
         }
 
-        // swift-format-ignore: the checks of conformance/SYNTAX.md in their order
+        /// Sends one request, and makes the checks of conformance/SYNTAX.md in their order.
         private mutating func perform(_ job: CaseJob, _ result: inout JobResult) async -> Outcome {
             var request = HTTPRequest(job.operation, url(job))
             var headers = ["accept": "application/json"]

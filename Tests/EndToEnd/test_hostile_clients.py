@@ -113,7 +113,7 @@ def large_pages(client):
 def test_readers_that_do_not_read_take_no_memory(server, large_pages, encoding):
     # 20 pages of 50 MB: a server that builds a page before it sends it would need 1 GB.
     data = head(server, f"GET {large_pages} HTTP/1.1", f"Accept-Encoding: {encoding}")
-    with connections(server, 20, receive_buffer=8192) as slow, others_are_served(server, megabytes=500):
+    with connections(server, 20, receive_buffer=8192) as slow, others_are_served(server, megabytes=200):
         for connection in slow:
             connection.sendall(data)
         time.sleep(6)
