@@ -1,6 +1,7 @@
 import Crypto
 import Foundation
 import HTTPClient
+import LocalSystem
 package import Orchestrator
 
 extension DockerEngine {
@@ -29,19 +30,21 @@ extension DockerEngine {
 
     /// An image of the shim alone, imported as a tar archive: no registry is asked, and no user's image is relied on.
     package func helperImage(shim: String) async throws(EngineError) -> String {
-        guard let program = FileManager.default.contents(atPath: shim) else {
-            throw .refused("there is no shim at \(shim)")
-        }
-        let digest = SHA256.hash(data: program).prefix(6).map {
+        let program: LocalFile
+        var hash = SHA256()
+        do throws(FileError) {
+            program = try LocalFile.reading(shim)
+            try program.forEachPiece { (piece: [UInt8]) throws(FileError) in hash.update(data: piece) }
+        } catch { throw .refused("the shim cannot be read: \(error)") }
+        let digest = hash.finalize().prefix(6).map {
             String($0 >> 4, radix: 16) + String($0 & 15, radix: 16)
         }.joined()
         // In the name itself: Podman 4 leaves the tag out.
         let name = "poiesis-helper-\(digest)"
         if try await image(name) != nil { return name }
-        let archive = TarArchive.single(name: "poiesis-exec", mode: 0o755, content: Array(program))
         _ = try await call(
             "POST", "/images/create", query: [("fromSrc", "-"), ("repo", name), ("tag", "latest")],
-            raw: .bytes(archive), timeout: .seconds(120))
+            raw: try TarArchive.single(name: "poiesis-exec", mode: 0o755, program), timeout: .seconds(120))
         return name
     }
 
@@ -95,29 +98,42 @@ extension DockerEngine {
 
 /// A tar archive of one file; POSIX.1-1988 ustar.
 enum TarArchive {
-    static func single(name: String, mode: Int, content: [UInt8]) -> [UInt8] {
+    static func single(name: String, mode: Int, _ file: LocalFile) throws(EngineError) -> HTTPRequest.Body {
+        let size: Int64
+        do throws(FileError) { size = try file.size() } catch { throw .refused("\(error)") }
+        let header = header(name: name, mode: mode, size: size)
+        // The file is filled up to whole blocks, and two empty blocks end the archive.
+        let length = 512 + (size + 511) / 512 * 512 + 1024
+        return .stream(length: length) { count, offset in
+            if offset < 512 { return Array(header[Int(offset)...].prefix(count)) }
+            let left = 512 + size - offset
+            if left > 0 { return try file.read(Int(min(Int64(count), left)), at: offset - 512) }
+            return [UInt8](repeating: 0, count: Int(min(Int64(count), length - offset)))
+        }
+    }
+
+    private static func header(name: String, mode: Int, size: Int64) -> [UInt8] {
         var header = [UInt8](repeating: 0, count: 512)
         func put(_ text: String, at offset: Int) {
             for (index, byte) in text.utf8.enumerated() { header[offset + index] = byte }
         }
-        func octal(_ value: Int, _ width: Int) -> String {
+        func octal(_ value: Int64, _ width: Int) -> String {
             let digits = String(value, radix: 8)
             return String(repeating: "0", count: width - digits.count) + digits
         }
         put(name, at: 0)
-        put(octal(mode, 7), at: 100)
+        put(octal(Int64(mode), 7), at: 100)
         put(octal(0, 7), at: 108)
         put(octal(0, 7), at: 116)
-        put(octal(content.count, 11), at: 124)
+        put(octal(size, 11), at: 124)
         put(octal(0, 11), at: 136)
         put("        ", at: 148)
         put("0", at: 156)
         put("ustar", at: 257)
         put("00", at: 263)
-        let sum = header.reduce(0) { $0 + Int($1) }
+        let sum = header.reduce(0) { $0 + Int64($1) }
         put(octal(sum, 6), at: 148)
         header[154] = 0
-        let padding = [UInt8](repeating: 0, count: (512 - content.count % 512) % 512 + 1024)
-        return header + content + padding
+        return header
     }
 }

@@ -138,10 +138,23 @@ package final class Folder: Sendable {
 
     /// Writes a file so that others see the old one or the whole new one, also after a power cut.
     package func write(_ relative: String, _ bytes: [UInt8], mode: UInt32 = 0o600) throws(FileError) {
+        try replace(relative, mode) { (file: LocalFile) throws(FileError) in try file.write(bytes) }
+    }
+
+    /// Copies a file from its beginning; others see the old one or the whole new one, also after a power cut.
+    package func copy(_ source: LocalFile, to relative: String, mode: UInt32) throws(FileError) {
+        try replace(relative, mode) { (file: LocalFile) throws(FileError) in
+            try source.forEachPiece { (piece: [UInt8]) throws(FileError) in try file.write(piece) }
+        }
+    }
+
+    private func replace(
+        _ relative: String, _ mode: UInt32, _ fill: (LocalFile) throws(FileError) -> Void
+    ) throws(FileError) {
         let temporary = relative + ".new"
         try? remove(temporary)
         let file = try createFile(temporary, mode: mode, exclusive: true)
-        try file.write(bytes)
+        try fill(file)
         try file.synchronize()
         try rename(temporary, relative)
     }

@@ -28,6 +28,35 @@ package final class LocalFile: Sendable {
         return status
     }
 
+    /// Opens a regular file by its path for reading; links are followed.
+    package static func reading(_ path: String) throws(FileError) -> LocalFile {
+        let resolved = try resolvedPath(path)
+        let name = resolved.lastIndex(of: "/").map { resolved.index(after: $0) } ?? resolved.startIndex
+        return try Folder(String(resolved[..<name])).openFile(String(resolved[name...]))
+    }
+
+    /// Reads the file from its beginning to its end in pieces of 256 KiB.
+    package func forEachPiece(_ body: ([UInt8]) throws(FileError) -> Void) throws(FileError) {
+        var offset: Int64 = 0
+        while true {
+            let piece = try read(1 << 18, at: offset)
+            if piece.isEmpty { return }
+            try body(piece)
+            offset += Int64(piece.count)
+        }
+    }
+
+    package func holdsTheSame(as other: LocalFile) throws(FileError) -> Bool {
+        guard try size() == other.size() else { return false }
+        var offset: Int64 = 0
+        while true {
+            let piece = try read(1 << 18, at: offset)
+            guard try piece == other.read(1 << 18, at: offset) else { return false }
+            if piece.isEmpty { return true }
+            offset += Int64(piece.count)
+        }
+    }
+
     /// The next bytes, at most `count`; empty at the end.
     package func read(_ count: Int) throws(FileError) -> [UInt8] {
         try fill(count) { Glibc.read(descriptor, $0, count) }

@@ -112,7 +112,7 @@ struct EventStream: Sendable {
         writer.key("time")
         writer.string(event.time.text)
         writer.endObject()
-        return "id: \(event.position)\nevent: state\ndata: \(String(decoding: writer.bytes, as: UTF8.self))\n\n"
+        return "id: \(event.position)\nevent: state\ndata: \(writer.text)\n\n"
     }
 }
 

@@ -44,9 +44,13 @@ struct MonitoringRoutes {
     }
 
     private func readiness() async -> Response {
-        var problems: [(name: String, reason: String)] = []
-        for probe in probes {
-            if let reason = await probe.problem() { problems.append((probe.name, reason)) }
+        let problems = await withTaskGroup(of: (place: Int, reason: String?).self) { group in
+            for (place, probe) in probes.enumerated() {
+                group.addTask { (place, await probe.problem()) }
+            }
+            var reasons = [String?](repeating: nil, count: probes.count)
+            for await answer in group { reasons[answer.place] = answer.reason }
+            return zip(probes, reasons).compactMap { probe, reason in reason.map { (name: probe.name, reason: $0) } }
         }
         var writer = JSONWriter()
         writer.beginObject()

@@ -30,7 +30,7 @@ struct RecordDocument {
         Self.write(record.executors, &writer)
         Self.write(record.outputs, &writer)
         writer.endObject()
-        text = String(decoding: writer.bytes, as: UTF8.self)
+        text = writer.text
     }
 
     private static func write(_ executors: [(position: Int, log: TESExecutorLog)], _ writer: inout JSONWriter) {

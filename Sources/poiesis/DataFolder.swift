@@ -43,16 +43,18 @@ struct DataFolder {
     func installShim() throws -> String {
         let source = URL(filePath: Machine.programPath).deletingLastPathComponent().appending(path: "poiesis-exec")
             .path()
-        guard let program = FileManager.default.contents(atPath: source) else {
+        let program: LocalFile
+        do throws(FileError) { program = try LocalFile.reading(source) } catch {
             throw StartError("the shim poiesis-exec is not beside this program (\(source)): run make build")
         }
         try folder.makeFolders("bin", mode: 0o700)
         // This one is what containers of any user see.
         try folder.makeFolders("bin/shim", mode: 0o755)
-        let bytes = Array(program)
-        if try folder.read("bin/shim/poiesis-exec", limit: bytes.count + 1) != bytes {
-            try folder.write("bin/shim/poiesis-exec", bytes, mode: 0o755)
+        let place = "bin/shim/poiesis-exec"
+        if try folder.kind(place) == .regular, try folder.openFile(place).holdsTheSame(as: program) {
+            return folder.path + "/bin/shim"
         }
+        try folder.copy(program, to: place, mode: 0o755)
         return folder.path + "/bin/shim"
     }
 

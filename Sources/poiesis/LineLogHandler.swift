@@ -23,7 +23,7 @@ struct LineLogHandler: LogHandler {
             var writer = JSONWriter()
             writer.map(
                 all.merging(["time": time, "level": "\(event.level)", "message": "\(event.message)"]) { _, own in own })
-            line = String(decoding: writer.bytes, as: UTF8.self)
+            line = writer.text
         } else {
             let fields = all.sorted { $0.key < $1.key }.map { " \($0.key)=\(printable($0.value))" }.joined()
             line = "\(time) \(event.level) \(printable("\(event.message)"))\(fields)"

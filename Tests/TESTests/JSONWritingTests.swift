@@ -42,25 +42,4 @@ import Testing
     func numbersAreTheShortestThatReadBack(_ value: Double, _ text: String) {
         #expect(json(TESResources(ramGb: value)) == "{\"ram_gb\":\(text)}")
     }
-
-    @Test func chunksMakeTheSameDocument() {
-        let task = TESTask(name: "n", executors: [TESExecutor(image: "i", command: ["a", "b"])])
-        var writer = JSONWriter()
-        var bytes: [UInt8] = []
-        writer.beginObject()
-        writer.key("tasks")
-        writer.beginArray()
-        for _ in 0..<3 {
-            writer.element()
-            task.write(&writer)
-            bytes += writer.takeBytes()
-        }
-        writer.endArray()
-        writer.key("next_page_token")
-        writer.string("t")
-        writer.endObject()
-        bytes += writer.takeBytes()
-        let whole = TESListTasksResponse(tasks: [task, task, task], nextPageToken: "t")
-        #expect(String(decoding: bytes, as: UTF8.self) == json(whole))
-    }
 }

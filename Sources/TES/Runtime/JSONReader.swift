@@ -10,44 +10,36 @@ package struct JSONSyntaxError: Error, Hashable, Sendable, CustomStringConvertib
 package struct JSONKey {
     /// Where its quotation mark is.
     let start: Int
-    /// Bytes of the name.
+    /// Bytes of the name, escapes resolved.
     package let count: Int
-    /// The first eight bytes, the first one lowest.
+    /// The first eight of these bytes, the first one lowest.
     package let low: UInt64
-    /// Nil where the document holds it as it is, without escapes.
-    let text: String?
-
-    init(start: Int, _ name: Span<UInt8>, text: String?) {
-        self.start = start
-        self.text = text
-        count = name.count
-        var low: UInt64 = 0
-        for index in 0..<min(name.count, 8) { low |= UInt64(name[index]) << UInt64(index * 8) }
-        self.low = low
-    }
+    /// Whether the document writes it with escapes.
+    let isEscaped: Bool
 }
 
 /// Reads JSON straight into generated structures.
 ///
 /// Malformed text is thrown; a value of the wrong type is noted in ``problems`` with its JSON pointer and skipped, so that one
 /// pass finds everything. `null` as a member's value counts as absent; inside an array it is a problem.
-package struct JSONReader {
+///
+/// The reader looks at the document's memory directly, and only while ``document(_:)`` runs; every place is compared with ``count`` before
+/// it is read, in ``peek`` and ``scan(from:)``.
+@safe package struct JSONReader {
     /// Whose text is read: a request's (strict about enumerations, without read-only members, defaults filled in) or an answer's.
     package enum Purpose: Sendable { case request, answer }
 
-    /// One step into the document.
-    private enum Segment {
-        /// Where the name begins.
-        case name(Int)
-        case index(Int)
-    }
-
     private static let maximumDepth = 64
 
-    let bytes: [UInt8]
+    let text: [UInt8]
+    /// The memory of ``text``.
+    var bytes = unsafe UnsafeBufferPointer<UInt8>(start: nil, count: 0)
+    let count: Int
     var index = 0
     private var depth = 0
-    private var pointer: [Segment] = []
+    /// The way to the value that is read, one step for each of the ``depth`` collections around it: where a member's name begins, or
+    /// the complement of an element's position.
+    private var steps = InlineArray<65, Int>(repeating: 0)
     /// An object was entered, and none of its members read.
     private var isFirst = false
     private let purpose: Purpose
@@ -58,20 +50,30 @@ package struct JSONReader {
     package var ignoresReadOnly: Bool { purpose == .request }
     package var fillsIn: Bool { purpose == .request }
 
-    package init(_ bytes: [UInt8], purpose: Purpose) {
-        self.bytes = bytes
+    package init(_ text: [UInt8], purpose: Purpose) {
+        self.text = text
+        count = text.count
         self.purpose = purpose
     }
 
     /// Reads a whole document; nil with a problem noted where its value is not an object.
     package mutating func document<Value: JSONValue>(_ type: Value.Type) throws(JSONSyntaxError) -> Value? {
-        if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { throw failure("starts with a byte-order mark") }
+        let text = text
+        return try unsafe text.withUnsafeBufferPointer { memory throws(JSONSyntaxError) in
+            unsafe bytes = memory
+            defer { unsafe bytes = UnsafeBufferPointer(start: nil, count: 0) }
+            return try whole(type)
+        }
+    }
+
+    private mutating func whole<Value: JSONValue>(_ type: Value.Type) throws(JSONSyntaxError) -> Value? {
+        if text.starts(with: [0xEF, 0xBB, 0xBF]) { throw failure("starts with a byte-order mark") }
         skipSpace()
-        if index == bytes.count { throw failure("the document is empty") }
+        if index == count { throw failure("the document is empty") }
         if peek == 110 { note("must be an object, not null") }
         let value = try Value.read(&self)
         skipSpace()
-        if index < bytes.count { throw failure("something follows the end of the document") }
+        if index < count { throw failure("something follows the end of the document") }
         return value
     }
 
@@ -102,8 +104,9 @@ package struct JSONReader {
     }
 
     package mutating func double() throws(JSONSyntaxError) -> Double? {
-        guard let text = try numberText() else { return nil }
-        guard let value = Double(text), value.isFinite else {
+        guard let number = try number() else { return nil }
+        if let value = number.exactDouble { return value }
+        guard let value = Double(text(number)), value.isFinite else {
             note("is too large a number")
             return nil
         }
@@ -120,7 +123,9 @@ package struct JSONReader {
     }
 
     package mutating func int64() throws(JSONSyntaxError) -> Int64? {
-        guard let text = try numberText() else { return nil }
+        guard let number = try number() else { return nil }
+        if let value = number.integer { return value }
+        let text = text(number)
         if let value = Int64(text) { return value }
         // 4.0 and 4e0 are integers in JSON Schema's sense.
         if let value = Double(text), let whole = Int64(exactly: value) { return whole }
@@ -141,10 +146,8 @@ package struct JSONReader {
     package mutating func timestamp() throws(JSONSyntaxError) -> Timestamp? {
         skipSpace()
         if peek == 34 {
-            let end = plainTextEnd(bytes.span, from: index + 1)
-            if end < bytes.count, bytes[end] == 34,
-                let value = Timestamp(utf8: bytes.span.extracting((index + 1)..<end))
-            {
+            let end = scan(from: index + 1).end
+            if isQuote(end), let value = Timestamp(utf8: text.span.extracting((index + 1)..<end)) {
                 index = end + 1
                 return value
             }
@@ -177,28 +180,38 @@ package struct JSONReader {
 
     /// The next member's name; nil at the object's end.
     package mutating func nextKey() throws(JSONSyntaxError) -> JSONKey? {
+        skipSpace()
         if isFirst {
             isFirst = false
-            skipSpace()
             if peek == 125 {
                 ascend()
                 return nil
             }
         } else {
-            pointer.removeLast()
             if try isEnd(125) { return nil }
         }
-        skipSpace()
         guard peek == 34 else { throw failure("expected a member's name in quotation marks") }
         let start = index
-        let end = plainTextEnd(bytes.span, from: start + 1)
-        pointer.append(.name(start))
-        if end < bytes.count, bytes[end] == 34 {
+        steps[depth - 1] = start
+        let end = scan(from: start + 1).end
+        if isQuote(end) {
             index = end + 1
-            return JSONKey(start: start, bytes.span.extracting((start + 1)..<end), text: nil)
+            let length = end - start - 1
+            return JSONKey(start: start, count: length, low: firstBytes(start + 1, length), isEscaped: false)
         }
-        let text = try quoted()
-        return JSONKey(start: start, text.utf8.span, text: text)
+        let name = try quoted().utf8
+        let low = name.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        return JSONKey(start: start, count: name.count, low: low, isEscaped: true)
+    }
+
+    /// Up to eight bytes, the first one lowest.
+    @inline(__always)
+    private func firstBytes(_ start: Int, _ length: Int) -> UInt64 {
+        if length >= 8 { return word(start) }
+        if start + 8 <= count { return word(start) & ((1 << UInt64(length * 8)) - 1) }
+        var low: UInt64 = 0
+        for place in 0..<length { low |= UInt64(unsafe bytes[start + place]) << UInt64(place * 8) }
+        return low
     }
 
     /// Steps over the colon to a member's value, which is refused where the name was there before; false for null.
@@ -234,19 +247,24 @@ package struct JSONReader {
     }
 
     /// Whether a key, whose length and first eight bytes are known to agree, is this name of ASCII letters.
-    package func matches(_ key: JSONKey, _ name: String) -> Bool {
-        if let text = key.text { return text == name }
-        var index = key.start + 1
-        for byte in name.utf8 {
-            if bytes[index] != byte { return false }
-            index += 1
+    package func matches(_ key: JSONKey, _ name: StaticString) -> Bool {
+        if key.isEscaped { return (try? text(key)) == name.description }
+        for place in 8..<key.count {
+            if unsafe bytes[key.start + 1 + place] != name.utf8Start[place] { return false }
         }
         return true
     }
 
     private func text(_ key: JSONKey) throws(JSONSyntaxError) -> String {
-        if let text = key.text { return text }
-        return try decode(bytes.span.extracting((key.start + 1)..<(key.start + 1 + key.count)))
+        if key.isEscaped { return try quoted(again: key.start) }
+        return try string(key.start + 1, key.start + 1 + key.count)
+    }
+
+    /// A text that was read before.
+    private func quoted(again start: Int) throws(JSONSyntaxError) -> String {
+        var again = self
+        again.index = start
+        return try again.quoted()
     }
 
     /// - Parameter placeholder: stands for an element that could not be read, so that those after it keep their places.
@@ -263,10 +281,8 @@ package struct JSONReader {
             // In a request an empty array and an absent one are the same.
             return purpose == .request ? nil : elements
         }
-        var position = 0
         while true {
-            pointer.append(.index(position))
-            skipSpace()
+            steps[depth - 1] = ~elements.count
             if peek == 110 {
                 try word("null")
                 note("must not be null")
@@ -274,8 +290,7 @@ package struct JSONReader {
             } else {
                 if let value = try element(&self) { elements.append(value) } else { elements.append(placeholder()) }
             }
-            pointer.removeLast()
-            position += 1
+            skipSpace()
             if try isEnd(93) { return elements }
         }
     }
@@ -314,7 +329,7 @@ package struct JSONReader {
         case 116: try word("true")
         case 102: try word("false")
         case 110: try word("null")
-        default: _ = try numberText()
+        default: _ = try number()
         }
     }
 
@@ -334,6 +349,7 @@ package struct JSONReader {
         if peek == 93 { return ascend() }
         while true {
             try skip()
+            skipSpace()
             if try isEnd(93) { return }
         }
     }
@@ -354,19 +370,13 @@ package struct JSONReader {
             problems.append(RequestProblem("", "and more: these are the first \(Self.mostProblems) problems"))
             return
         }
-        let place = pointer.map { "/" + text($0) }.joined() + (name.map { "/" + pointerSegment($0) } ?? "")
-        problems.append(RequestProblem(place, message))
+        var place = ""
+        for level in 0..<depth { place += "/" + step(steps[level]) }
+        problems.append(RequestProblem(place + (name.map { "/" + pointerSegment($0) } ?? ""), message))
     }
 
-    private func text(_ segment: Segment) -> String {
-        switch segment {
-        case .index(let index): return String(index)
-        case .name(let start):
-            // It was read once already.
-            var again = self
-            again.index = start
-            return pointerSegment((try? again.quoted()) ?? "")
-        }
+    private func step(_ step: Int) -> String {
+        step < 0 ? String(~step) : pointerSegment((try? quoted(again: step)) ?? "")
     }
 
     /// Skips a value of another type; null passes without a word.
@@ -394,13 +404,14 @@ package struct JSONReader {
 
     // MARK: Characters
 
+    /// The next byte; 0, which no document may hold there, at the end.
     @inline(__always)
-    var peek: UInt8? { index < bytes.count ? bytes[index] : nil }
+    var peek: UInt8 { index < count ? unsafe bytes[index] : 0 }
 
     @inline(__always)
     mutating func skipSpace() {
-        while index < bytes.count {
-            let byte = bytes[index]
+        while index < count {
+            let byte = unsafe bytes[index]
             if byte > 32 { return }
             guard byte == 32 || byte == 10 || byte == 13 || byte == 9 else { return }
             index += 1
@@ -417,15 +428,15 @@ package struct JSONReader {
         depth -= 1
     }
 
-    /// After an element: true at the collection's end, false after a comma.
+    /// After an element and the space behind it: true at the collection's end, false at what follows a comma.
+    @inline(__always)
     private mutating func isEnd(_ close: UInt8) throws(JSONSyntaxError) -> Bool {
-        skipSpace()
         if peek == close {
             ascend()
             return true
         }
         guard peek == 44 else {
-            throw failure(index == bytes.count ? "the document ends too early" : "expected a comma")
+            throw failure(index == count ? "the document ends too early" : "expected a comma")
         }
         index += 1
         skipSpace()

@@ -6,42 +6,41 @@ package struct Timestamp: Hashable, Sendable, Comparable {
 
     package static func < (left: Timestamp, right: Timestamp) -> Bool { left.microseconds < right.microseconds }
 
+    /// Bytes of ``text``.
+    static let textLength = 24
+
     /// RFC 3339 in UTC with `Z` and milliseconds: `2026-01-31T12:00:00.250Z`.
     package var text: String {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(24)
-        append(to: &bytes)
-        return String(decoding: bytes, as: UTF8.self)
+        unsafe String(unsafeUninitializedCapacity: Self.textLength) { buffer in
+            unsafe write(to: buffer.baseAddress!)
+            return Self.textLength
+        }
     }
 
-    /// Appends ``text``.
-    func append(to bytes: inout [UInt8]) {
+    /// Writes ``text`` to memory of ``textLength`` bytes.
+    func write(to memory: UnsafeMutablePointer<UInt8>) {
         let seconds = Self.floorDivide(microseconds, 1_000_000)
         let milliseconds = (microseconds - seconds * 1_000_000) / 1000
         let days = Self.floorDivide(seconds, 86400)
         let (year, month, day) = Self.civil(days)
         let time = seconds - days * 86400
-        func digits(_ value: Int64, _ divisor: Int64) {
-            var divisor = divisor
-            while divisor > 0 {
-                bytes.append(UInt8(48 + value / divisor % 10))
-                divisor /= 10
+        func digits(_ value: Int64, _ place: Int, _ count: Int) {
+            var value = UInt32(truncatingIfNeeded: value)
+            for place in stride(from: place + count - 1, through: place, by: -1) {
+                unsafe memory[place] = UInt8(truncatingIfNeeded: 48 + value % 10)
+                value /= 10
             }
         }
-        digits(year, 1000)
-        bytes.append(45)
-        digits(month, 10)
-        bytes.append(45)
-        digits(day, 10)
-        bytes.append(84)
-        digits(time / 3600, 10)
-        bytes.append(58)
-        digits(time / 60 % 60, 10)
-        bytes.append(58)
-        digits(time % 60, 10)
-        bytes.append(46)
-        digits(milliseconds, 100)
-        bytes.append(90)
+        for (place, byte) in [(4, 45), (7, 45), (10, 84), (13, 58), (16, 58), (19, 46), (23, 90)] as [(Int, UInt8)] {
+            unsafe memory[place] = byte
+        }
+        digits(year, 0, 4)
+        digits(month, 5, 2)
+        digits(day, 8, 2)
+        digits(time / 3600, 11, 2)
+        digits(time / 60 % 60, 14, 2)
+        digits(time % 60, 17, 2)
+        digits(milliseconds, 20, 3)
     }
 
     /// Reads RFC 3339; nil for anything else. A leap second reads as the second after it.
