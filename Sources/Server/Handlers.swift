@@ -82,8 +82,7 @@ package struct Handlers: TESHandlers {
             ])
         }
         // Of the value, not of its bytes: white space and the order of members do not matter.
-        let digest = SHA256.hash(data: JSONWriter.encode(task))
-        return IdempotencyKey(key: key, digest: digest.map { String($0, radix: 16) }.joined(separator: "."))
+        return IdempotencyKey(key: key, digest: hexadecimal(SHA256.hash(data: JSONWriter.encode(task))))
     }
 
     package func getTask(_ input: GetTask.Input, context: CallContext) async throws -> Answer<TESTask> {

@@ -24,20 +24,27 @@ struct ErrorMiddleware: RouterMiddleware {
 
 /// A path that no route serves with this method: OPTIONS, 405 or 404.
 struct FallbackMiddleware: RouterMiddleware {
-    /// Path patterns with their methods; `*` stands for any text within a segment.
-    let paths: [(pattern: String, methods: [String])]
+    /// Path patterns as segments, with their methods, the most particular first; `*` stands for any text within a segment.
+    private let paths: [(pattern: [Substring], methods: [String])]
+
+    init(paths: [(pattern: String, methods: [String])]) {
+        self.paths = paths.map { ($0.pattern.split(separator: "/"), $0.methods) }
+    }
 
     @concurrent func handle(
         _ request: Request, context: TESRequestContext,
         next: @concurrent (Request, TESRequestContext) async throws -> Response
     ) async throws -> Response {
-        let methods = methods(request.uri.path)
-        if request.method == .options, !methods.isEmpty {
-            return Response(status: .noContent, headers: [.allow: (methods + ["OPTIONS"]).joined(separator: ", ")])
+        if request.method == .options {
+            let methods = methods(request.uri.path)
+            if !methods.isEmpty {
+                return Response(status: .noContent, headers: [.allow: (methods + ["OPTIONS"]).joined(separator: ", ")])
+            }
         }
         do {
             return try await next(request, context)
         } catch let error as any HTTPResponseError where error.status == .notFound {
+            let methods = methods(request.uri.path)
             if methods.isEmpty { throw APIError.notFound("there is nothing at \(request.uri.path.prefix(200))") }
             if methods.contains(request.method.rawValue) { throw error }
             throw APIError.methodNotAllowed(methods + ["OPTIONS"])
@@ -46,13 +53,8 @@ struct FallbackMiddleware: RouterMiddleware {
 
     private func methods(_ path: String) -> [String] {
         let segments = path.split(separator: "/")
-        var found: [String] = []
-        for (pattern, methods) in paths where Self.matches(pattern.split(separator: "/"), segments) {
-            for method in methods where !found.contains(method) { found.append(method) }
-            // The most particular pattern comes first and stands alone.
-            return found
-        }
-        return found
+        let found = paths.first { Self.matches($0.pattern, segments) }?.methods ?? []
+        return found.enumerated().filter { !found[..<$0.offset].contains($0.element) }.map(\.element)
     }
 
     private static func matches(_ pattern: [Substring], _ path: [Substring]) -> Bool {

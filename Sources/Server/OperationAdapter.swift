@@ -75,8 +75,7 @@ package struct OperationAdapter<Handlers: TESHandlers>: Sendable where Handlers.
 
     /// The answer with its tag, or 304 where the client has it already. RFC 9110, 8.8.3 and 13.1.2.
     private static func cached(_ bytes: [UInt8], _ headers: HTTPFields) -> Response {
-        let digest = SHA256.hash(data: bytes).prefix(12).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }
-        let tag = "\"\(digest.joined())\""
+        let tag = "\"\(hexadecimal(SHA256.hash(data: bytes).prefix(12)))\""
         let known = (headers[.ifNoneMatch] ?? "").split(separator: ",").map { part in
             let text = part.drop { $0 == " " || $0 == "\t" }.reversed().drop { $0 == " " || $0 == "\t" }.reversed()
             return String(text).hasPrefix("W/") ? String(text.dropFirst(2)) : String(text)
@@ -106,4 +105,13 @@ package struct EncodedAnswer: Sendable {
             case .chunks(let chunks): .chunks(chunks)
             }
     }
+}
+
+/// Two digits for each byte, in lower case.
+func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
+    var text: [UInt8] = []
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15] { text.append(digit < 10 ? 48 + digit : 87 + digit) }
+    }
+    return String(decoding: text, as: UTF8.self)
 }

@@ -27,6 +27,7 @@ package final class PostgresTaskStore: TaskStore {
     private let localClock: @Sendable () -> Timestamp
     private let logger: Logger
     private let state = Mutex(State())
+    private let stateReads = StateReads()
 
     /// - Parameters:
     ///   - metadata: opens each attempt's metadata.
@@ -173,13 +174,16 @@ package final class PostgresTaskStore: TaskStore {
     package func task(
         _ id: TaskID, view: TESView, for principal: Principal
     ) async throws(TaskStoreError) -> TESTask? {
+        if view == .minimal {
+            let row = try await stateReads.state(of: id) { [self] (ids) async throws(TaskStoreError) in
+                try await states(ids)
+            }
+            guard let row, row.owner == principal.owner else { return nil }
+            return TESTask(id: id.description, state: row.state)
+        }
         let state = Statement(
             "SELECT state FROM poiesis.task_states WHERE task_id = $1 AND owner = $2",
             [.text(id.description), .text(principal.owner)])
-        if view == .minimal {
-            guard var row = try await read([state])[0].rows.first else { return nil }
-            return TESTask(id: id.description, state: try decodeState(&row))
-        }
         let keys = PostgresValue.textArray([id.description])
         var results = try await read(Self.snapshot([state] + selects(view, keys)))
         results = Array(results.dropFirst().dropLast())
@@ -189,6 +193,18 @@ package final class PostgresTaskStore: TaskStore {
             try TESTaskStatements.assemble(Array(results.dropFirst()), viewLevel: view.position)
         }
         return tasks[id.description].map { $0.identified(id, taskState) }
+    }
+
+    private func states(_ ids: [TaskID]) async throws(TaskStoreError) -> [TaskID: StateReads.Row] {
+        let sql = "SELECT task_id, state, owner FROM poiesis.task_states WHERE task_id = ANY($1::uuid[])"
+        var found: [TaskID: StateReads.Row] = [:]
+        for row in try await read([Statement(sql, [.textArray(ids.map(\.description))])])[0].rows {
+            var row = row
+            let id = try decodeID(&row)
+            let state = try decodeState(&row)
+            found[id] = (try decoded { () throws(PostgresError) in try row.text() } ?? "", state)
+        }
+        return found
     }
 
     package func page(
