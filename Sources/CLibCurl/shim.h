@@ -17,6 +17,10 @@ typedef size_t (*poiesis_curl_data_callback)(char *, size_t, size_t, void *);
 static inline CURLcode poiesis_curl_set_callback(CURL *handle, CURLoption option, poiesis_curl_data_callback value) {
     return curl_easy_setopt(handle, option, value);
 }
+typedef int (*poiesis_curl_seek_callback)(void *, curl_off_t, int);
+static inline CURLcode poiesis_curl_set_seek_callback(CURL *handle, poiesis_curl_seek_callback value) {
+    return curl_easy_setopt(handle, CURLOPT_SEEKFUNCTION, value);
+}
 static inline CURLcode poiesis_curl_get_long(CURL *handle, CURLINFO info, long *value) {
     return curl_easy_getinfo(handle, info, value);
 }

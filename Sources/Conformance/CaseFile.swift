@@ -197,7 +197,7 @@ package struct CaseLoader: Sendable {
             var group = [entry]
             if let reference = entry["$ref"] {
                 let candidates = [folder, folder.deletingLastPathComponent()].map {
-                    $0.appending(path: reference.text ?? "").standardizedFileURL.path()
+                    $0.appending(path: reference.text ?? "").standardizedFileURL.path(percentEncoded: false)
                 }
                 guard let path = candidates.first(where: FileManager.default.fileExists) else {
                     throw YAMLError(

@@ -71,6 +71,8 @@ extension DockerEngine {
         var image: String
         var entrypoint: [String]
         var cmd: [String] = []
+        /// The shim's, which hands it on: the image's own may be one that it cannot catch.
+        var stopSignal = "SIGTERM"
         var labels: [String: String]
         var user: String?
         var hostConfig: HostConfig

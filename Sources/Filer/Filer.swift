@@ -52,7 +52,8 @@ package struct Filer: Sendable {
                 HTTPStrategy(client: client),
                 S3Strategy(
                     configuration: configuration.s3, client: client,
-                    partRetries: Retries(pauses: Array(configuration.retryPauses.prefix(2)))),
+                    partRetries: Retries(pauses: Array(configuration.retryPauses.prefix(2))),
+                    maximumEntries: configuration.maximumEntries),
             ], configuration: configuration)
     }
 

@@ -29,7 +29,8 @@ package struct RemoteURL: Hashable, Sendable, CustomStringConvertible {
         authority = ""
         if rest.starts(with: "//".utf8) {
             rest = rest.dropFirst(2)
-            let end = rest.firstIndex(of: UInt8(ascii: "/")) ?? rest.endIndex
+            let ends = scheme == "http" || scheme == "https" ? Array("/?#".utf8) : Array("/".utf8)
+            let end = rest.firstIndex { ends.contains($0) } ?? rest.endIndex
             authority = String(Substring(rest[..<end]))
             rest = rest[end...]
         }

@@ -1,3 +1,4 @@
+import HTTPClient
 package import LocalSystem
 package import TES
 package import TaskCore
@@ -97,7 +98,8 @@ extension Filer {
     private func fetch(_ download: Download, into root: Folder) async throws(FilerError) {
         let parent = ContainerPath.parent(download.path)
         try makeFolders(parent, root)
-        let temporary = parent + "/.poiesis-part-" + ContainerPath.name(download.path)
+        // The same each time, so that nothing is left of a transfer that was killed; of the longest file's name there is room for no more.
+        let temporary = parent + "/.poiesis-part-" + SigV4.hash(Array(download.path.utf8)).prefix(32)
         do throws(FilerError) {
             try await retrying { () async throws(FilerError) in
                 let file = try local { () throws(FileError) in try root.createFile(temporary, mode: 0o666) }

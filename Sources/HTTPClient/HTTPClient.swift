@@ -15,6 +15,8 @@ package final class HTTPClient: Sendable {
     private struct State {
         var commands: [Command] = []
         var isClosed = false
+        /// The multi handle is gone.
+        var hasEnded = false
     }
 
     /// The multi handle belongs to the client's thread; other threads only wake it.
@@ -67,7 +69,11 @@ package final class HTTPClient: Sendable {
         return try result.get()
     }
 
-    private func wake() { curl_multi_wakeup(UnsafeMutableRawPointer(multi.pointer)) }
+    private func wake() {
+        state.withLock { state in
+            if !state.hasEnded { curl_multi_wakeup(UnsafeMutableRawPointer(multi.pointer)) }
+        }
+    }
 
     // MARK: The client's thread
 
@@ -108,6 +114,7 @@ package final class HTTPClient: Sendable {
             curl_multi_remove_handle(handle, easy)
             transfer.finish(.failure(.cancelled))
         }
+        state.withLock { $0.hasEnded = true }
         curl_multi_cleanup(handle)
     }
 }

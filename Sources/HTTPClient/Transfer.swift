@@ -168,6 +168,12 @@ final class Transfer: @unchecked Sendable {
                 let buffer = UnsafeMutableRawBufferPointer(start: bytes, count: size * count)
                 return Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().supply(buffer)
             }
+            poiesis_curl_set_pointer(easy, CURLOPT_SEEKDATA, Unmanaged.passUnretained(self).toOpaque())
+            poiesis_curl_set_seek_callback(easy) { context, offset, origin in
+                guard let context, origin == SEEK_SET else { return Int32(CURL_SEEKFUNC_FAIL) }
+                Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().sent = Int64(offset)
+                return Int32(CURL_SEEKFUNC_OK)
+            }
         }
     }
 

@@ -60,7 +60,7 @@ package final class BoundProcess: Sendable {
         }
     }
 
-    /// Asks it to stop with SIGINT, and with SIGQUIT after 20 seconds; waits for its end.
+    /// Asks it to stop with SIGINT, with SIGQUIT after 20 seconds, and kills it after 10 more; waits for its end.
     package func stop() {
         for (signal, tries) in [(SIGINT, 4000), (SIGQUIT, 2000), (SIGKILL, 2000)] {
             guard isRunning else { return }
@@ -70,7 +70,7 @@ package final class BoundProcess: Sendable {
     }
 }
 
-/// Gives a folder and all in it to a user; chown(2).
+/// Gives a file or folder, not what is in it, to a user; lchown(2).
 package func setOwner(_ path: String, user: UInt32, group: UInt32) throws(FileError) {
     guard lchown(path, user, group) == 0 else { throw FileError("change the owner of", path) }
 }

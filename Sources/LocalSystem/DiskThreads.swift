@@ -38,7 +38,7 @@ private final class DiskThreads: Sendable {
     private static let maximum = 8
 
     private struct State {
-        var jobs: ArraySlice<@Sendable () -> Void> = []
+        var jobs: [@Sendable () -> Void] = []
         var threads = 0
     }
 
@@ -57,7 +57,8 @@ private final class DiskThreads: Sendable {
     private func work() {
         while true {
             let job = state.withLock { state -> (@Sendable () -> Void)? in
-                let job = state.jobs.popFirst()
+                // A slice would keep what was taken, and with it the file that it holds open.
+                let job = state.jobs.isEmpty ? nil : state.jobs.removeFirst()
                 if job == nil { state.threads -= 1 }
                 return job
             }

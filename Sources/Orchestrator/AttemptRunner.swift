@@ -93,7 +93,7 @@ struct AttemptRunner: Sendable {
         let images: [String: ImageFacts]
         switch await pullImages(folder) {
         case .success(let found): images = found
-        case .failure(let ended): return Task.isCancelled ? .interrupted : .ended(ending(ended.cause))
+        case .failure(let cause): return Task.isCancelled ? .interrupted : .ended(ending(cause))
         }
         if !isStaged {
             if let cause = await filer.acting(for: attempt.principal).stage(task.inputs ?? [], into: folder.workspace) {
@@ -150,7 +150,7 @@ struct AttemptRunner: Sendable {
     }
 
     /// Makes sure that the engine has every image before anything is staged or run.
-    private func pullImages(_ folder: AttemptFolder) async -> Result<[String: ImageFacts], EndedAttempt> {
+    private func pullImages(_ folder: AttemptFolder) async -> Result<[String: ImageFacts], Cause> {
         var images: [String: ImageFacts] = [:]
         for (position, executor) in task.executors.enumerated() where images[executor.image] == nil {
             // An executor that has a result needs no image any more.
@@ -172,11 +172,10 @@ struct AttemptRunner: Sendable {
                     }
                     if error.isDiskFull {
                         let what = "the container engine's, while the image \"\(executor.image)\" was pulled"
-                        return .failure(EndedAttempt(.diskFull(what: what)))
+                        return .failure(.diskFull(what: what))
                     }
                     return .failure(
-                        EndedAttempt(
-                            .imageUnavailable(position: position, image: executor.image, reason: error.description)))
+                        .imageUnavailable(position: position, image: executor.image, reason: error.description))
                 }
             }
         }
@@ -211,7 +210,7 @@ struct AttemptRunner: Sendable {
             let result: ExecutorResult
             switch outcome {
             case .success(let value): result = value
-            case .failure(let ended): return .ran(ended.cause, usage)
+            case .failure(let cause): return .ran(cause, usage)
             }
             if let signal = result.stopSignal, result.exitCode != 0 {
                 let reason = "the container of executor \(position) was told to stop by signal \(signal)"
@@ -298,7 +297,7 @@ struct AttemptRunner: Sendable {
 
     private func finish(_ ending: Ending) async {
         var record = ending.record
-        let mayRetry = ending.cause.retryHelps && key.number < configuration.maximumAttempts
+        let mayRetry = ending.cause.retryHelps && key.number < LifeCycle.mostAttempts
         record.state = mayRetry ? .queued : ending.cause.state
         record.cause = ending.cause.name
         if let sentence = ending.cause.sentence {

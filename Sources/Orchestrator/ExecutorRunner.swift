@@ -22,7 +22,7 @@ struct ExecutorRunner: Sendable {
     /// Runs one executor to its end.
     ///
     /// - Returns: its result, or why there is none. Nil where the Swift task was cancelled: the container goes on.
-    func run(_ position: Int) async -> Result<ExecutorResult, EndedAttempt>? {
+    func run(_ position: Int) async -> Result<ExecutorResult, Cause>? {
         let name = Self.containerName(attempt.key, position)
         var pause = Duration.milliseconds(200)
         while !Task.isCancelled {
@@ -38,15 +38,15 @@ struct ExecutorRunner: Sendable {
                 case .missing, .refused:
                     if error.isDiskFull {
                         return .failure(
-                            EndedAttempt(.diskFull(what: "the container engine's, while executor \(position) was run")))
+                            .diskFull(what: "the container engine's, while executor \(position) was run"))
                     }
                     let reason = error.description
                     guard let wasStarted = try? folder.wasStarted(position) else {
                         try? await Task.sleep(for: pause)
                         continue
                     }
-                    if wasStarted { return .failure(EndedAttempt(.hostLost(reason: reason))) }
-                    return .failure(EndedAttempt(.engineFailed(position: position, reason: reason)))
+                    if wasStarted { return .failure(.hostLost(reason: reason)) }
+                    return .failure(.engineFailed(position: position, reason: reason))
                 }
             }
         }
@@ -54,7 +54,7 @@ struct ExecutorRunner: Sendable {
     }
 
     private func step(_ position: Int, _ name: String) async throws(EngineError) -> Result<
-        ExecutorResult, EndedAttempt
+        ExecutorResult, Cause
     >? {
         let state: ContainerState
         switch try await engine.state(name) {
@@ -63,10 +63,10 @@ struct ExecutorRunner: Sendable {
                 return .success(result)
             }
             if try looked({ () throws(FileError) in try folder.wasStarted(position) }) {
-                return .failure(EndedAttempt(.hostLost(reason: "the container of executor \(position) is gone")))
+                return .failure(.hostLost(reason: "the container of executor \(position) is gone"))
             }
             do throws(FileError) { try folder.prepare(position, plan(position)) } catch {
-                return .failure(EndedAttempt(Cause(error, while: "executor \(position) was prepared")))
+                return .failure(Cause(error, while: "executor \(position) was prepared"))
             }
             if let ended = try replacedMount(position) { return .failure(ended) }
             try await engine.create(spec(position, name))
@@ -88,17 +88,16 @@ struct ExecutorRunner: Sendable {
         do throws(FileError) { return try body() } catch { throw .unreachable(error.description) }
     }
 
-    private func replacedMount(_ position: Int) throws(EngineError) -> EndedAttempt? {
+    private func replacedMount(_ position: Int) throws(EngineError) -> Cause? {
         guard let path = try looked({ () throws(FileError) in try folder.replacedMount(mounts) }) else { return nil }
-        return EndedAttempt(
-            .shimFailed(
-                position: position, reason: "an earlier executor replaced the mounted directory or file \(path)"))
+        return .shimFailed(
+            position: position, reason: "an earlier executor replaced the mounted directory or file \(path)")
     }
 
     /// What an ended container means.
     private func judge(
         _ position: Int, _ state: ContainerState
-    ) throws(EngineError) -> Result<ExecutorResult, EndedAttempt> {
+    ) throws(EngineError) -> Result<ExecutorResult, Cause> {
         guard case .ended(let code, let isOutOfMemory, let message) = state else {
             throw .unreachable("the container of executor \(position) is in no known state")
         }
@@ -106,22 +105,19 @@ struct ExecutorRunner: Sendable {
         if isOutOfMemory { return .success(try killedForMemory(position)) }
         let said = message.isEmpty ? "" : ": \(message)"
         if folder.freeSpace < configuration.leastFreeSpace, code == Self.shimsOwnTrouble {
-            return .failure(EndedAttempt(.diskFull(what: "the data folder's, while executor \(position) ran")))
+            return .failure(.diskFull(what: "the data folder's, while executor \(position) ran"))
         }
         let wasStarted = try looked { () throws(FileError) in try folder.wasStarted(position) }
         if wasStarted, code != Self.shimsOwnTrouble {
             return .failure(
-                EndedAttempt(
-                    .hostLost(
-                        reason:
-                            "the container of executor \(position) was stopped from outside (exit code \(code))\(said)")
-                ))
+                .hostLost(
+                    reason:
+                        "the container of executor \(position) was stopped from outside (exit code \(code))\(said)"))
         }
         let moment = wasStarted ? "without a result" : "before the program was started"
         return .failure(
-            EndedAttempt(
-                .shimFailed(
-                    position: position, reason: "its container ended with exit code \(code) \(moment)\(said)")))
+            .shimFailed(
+                position: position, reason: "its container ended with exit code \(code) \(moment)\(said)"))
     }
 
     /// The shim's exit code where it could not do its work; a program that ends with it has a result.
@@ -184,12 +180,6 @@ struct ExecutorRunner: Sendable {
         if let cores = attempt.task.resources?.cpuCores, cores > 0 { spec.cpuLimit = Int(cores) }
         return spec
     }
-}
-
-/// Why an attempt ended before its executors did.
-struct EndedAttempt: Error {
-    var cause: Cause
-    init(_ cause: Cause) { self.cause = cause }
 }
 
 extension Cause {

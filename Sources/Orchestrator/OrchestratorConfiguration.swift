@@ -10,8 +10,6 @@ package struct OrchestratorConfiguration: Sendable {
     package var leastFreeSpace: Int64 = 64 << 20
     /// Bytes kept of each output stream of an executor.
     package var captureLimit = 16 * 1024
-    /// Attempts of a task whose earlier ones were lost through no fault of its own.
-    package var maximumAttempts = 3
     /// Whether a declared output that does not exist fails a task whose executors succeeded.
     package var missingOutputsFail = false
     /// Path of the shim, as the engine sees it: the folder that holds it is bound read-only.

@@ -14,7 +14,8 @@ package final class PostgresPool: Sendable {
     }
 
     private struct State {
-        var jobs: [Job] = []
+        /// Those before `next` were taken.
+        var jobs: [Job?] = []
         var next = 0
         var isClosed = false
         var namesWork = true
@@ -105,7 +106,7 @@ package final class PostgresPool: Sendable {
             available.wait()
             let (job, isClosed) = state.withLock { state -> (Job?, Bool) in
                 guard state.next < state.jobs.count else { return (nil, state.isClosed) }
-                let job = state.jobs[state.next]
+                let job = state.jobs[state.next].take()
                 state.next += 1
                 state.busyThreads += 1
                 if state.next == state.jobs.count || state.next > 1024 {

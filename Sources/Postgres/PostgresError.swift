@@ -43,7 +43,7 @@ package struct ServerMessage: Hashable, Sendable {
     package var isUniqueViolation: Bool { sqlState == "23505" }
     /// A named prepared statement that another connection of a pooler holds or lacks.
     var isPreparedStatementTrouble: Bool { sqlState == "26000" || sqlState == "42P05" }
-    /// Shutdown, failover, read-only standby, serialisation failure, deadlock, too many connections, out of disk or memory.
+    /// Shutdown, failover, read-only standby, serialisation failure, deadlock, too many connections, a connection that broke.
     package var isTransient: Bool {
         ["57P01", "57P02", "57P03", "25006", "40001", "40P01", "53300"].contains(sqlState) || sqlState.hasPrefix("08")
     }

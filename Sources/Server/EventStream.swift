@@ -117,10 +117,16 @@ struct EventStream: Sendable {
 }
 
 extension TaskFilter {
+    /// Each costs a search.
+    private static let mostTags = 20
+
     /// Keys and values zipped in order of appearance; an empty or missing value matches any.
     static func tags(keys: [String], values: [String]) throws(InvalidRequest) -> [(key: String, value: String?)] {
         guard values.count <= keys.count else {
             throw InvalidRequest([RequestProblem("?tag_value", "there are more tag_value than tag_key parameters")])
+        }
+        guard keys.count <= mostTags else {
+            throw InvalidRequest([RequestProblem("?tag_key", "may be given at most \(mostTags) times")])
         }
         var tags: [(key: String, value: String?)] = []
         for (index, key) in keys.enumerated() where !key.isEmpty {

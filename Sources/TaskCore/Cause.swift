@@ -1,7 +1,7 @@
 package import TES
 
 /// Why an attempt ended as it did: one enumeration for all backends. docs/reference/outcomes.md lists the cases.
-package enum Cause: Hashable, Sendable {
+package enum Cause: Error, Hashable {
     /// Every executor ended with 0, or its error was to be ignored.
     case completed
     /// An executor ended with an error that was not to be ignored.

@@ -35,8 +35,7 @@ package struct LifeCycle: Hashable, Sendable {
         guard !state.isTerminal else { return .unchanged }
         let target: TESState
         switch (state, next) {
-        case (.canceling, .queued),
-            (.canceling, _) where next == .queued || next.isTerminal:
+        case (.canceling, _) where next == .queued || next.isTerminal:
             target = .canceled
         case (.queued, .initializing), (.initializing, .running), (.initializing, .queued), (.running, .queued):
             target = next

@@ -71,22 +71,28 @@ package struct MountPlan: Hashable, Sendable {
             }
         }
 
-        func isMounted(_ path: String) -> Bool { directories.contains { ContainerPath.contains($0, path) } }
+        func isMounted(_ path: String) -> Bool {
+            var path = path
+            while path != "/" {
+                if directories.contains(path) { return true }
+                path = ContainerPath.parent(path)
+            }
+            return false
+        }
 
         // What lies in a mounted directory needs no mount of its own.
-        let outermost = directories.filter { directory in
-            !directories.contains { $0 != directory && ContainerPath.contains($0, directory) }
-        }
+        let outermost = directories.filter { !isMounted(ContainerPath.parent($0)) }
         let single = files.filter { !isMounted($0) }
         mounts = (outermost.map { Mount(path: $0, isFile: false) } + single.map { Mount(path: $0, isFile: true) })
             .sorted { $0.path < $1.path }
         var seen: Set<Carried> = []
+        var seenDirectories: Set<String> = []
         for candidate in candidates where seen.insert(candidate).inserted {
             let directory =
                 candidate.isPattern ? PathPattern(candidate.path).fixedPrefix : ContainerPath.parent(candidate.path)
             if isMounted(directory) || single.contains(candidate.path) { continue }
             carried.append(candidate)
-            if !carryDirectories.contains(directory) { carryDirectories.append(directory) }
+            if seenDirectories.insert(directory).inserted { carryDirectories.append(directory) }
         }
     }
 

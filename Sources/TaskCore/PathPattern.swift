@@ -211,36 +211,25 @@ package struct PathPattern: Hashable, Sendable {
         return results
     }
 
+    /// The first brace that is closed and has a comma of its own.
     private static func firstBraces(_ text: [Character]) -> (open: Int, commas: [Int], close: Int)? {
+        var first: (open: Int, commas: [Int], close: Int)?
+        var waiting: [(open: Int, commas: [Int])] = []
         var index = 0
         while index < text.count {
-            if text[index] == "\\" {
-                index += 2
-                continue
-            }
-            if text[index] == "{" {
-                var depth = 0
-                var commas: [Int] = []
-                var scan = index
-                while scan < text.count {
-                    switch text[scan] {
-                    case "\\": scan += 1
-                    case "{": depth += 1
-                    case "}":
-                        depth -= 1
-                        if depth == 0 {
-                            if commas.isEmpty { break }
-                            return (index, commas, scan)
-                        }
-                    case "," where depth == 1: commas.append(scan)
-                    default: break
-                    }
-                    if depth == 0 { break }
-                    scan += 1
+            switch text[index] {
+            case "\\": index += 1
+            case "{": waiting.append((index, []))
+            case "," where !waiting.isEmpty: waiting[waiting.count - 1].commas.append(index)
+            case "}":
+                // Of two, the outer one is closed later and was opened before.
+                if let (open, commas) = waiting.popLast(), !commas.isEmpty, open < first?.open ?? .max {
+                    first = (open, commas, index)
                 }
+            default: break
             }
             index += 1
         }
-        return nil
+        return first
     }
 }

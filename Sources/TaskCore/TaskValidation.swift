@@ -89,7 +89,7 @@ package struct TaskValidation {
                 path(pattern.fixedPrefix, at: pointer + "/path", mayBeRoot: true)
             }
         }
-        if output.isPattern, let prefix = output.pathPrefix.flatMap(ContainerPath.normalized),
+        if output.isPattern, problems.count == known, let prefix = output.pathPrefix.flatMap(ContainerPath.normalized),
             !ContainerPath.contains(prefix, PathPattern(output.path).fixedPrefix)
         {
             add(pointer + "/path_prefix", "must be the beginning of the path, before its first wildcard")

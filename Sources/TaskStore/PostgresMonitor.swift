@@ -8,9 +8,14 @@ extension PostgresTaskStore: TaskStoreMonitor {
     private static let horizon = "pg_snapshot_xmin(pg_current_snapshot())"
 
     package func check() async throws(TaskStoreError) {
-        do throws(PostgresError) {
-            _ = try await pool.run([Statement("SELECT 1")], timeout: .seconds(3))
-        } catch { throw storeError(error) }
+        _ = try await quickly([Statement("SELECT 1")])
+    }
+
+    /// Runs a batch once: who asks wants to know now.
+    private func quickly(_ batch: [Statement]) async throws(TaskStoreError) -> [PostgresResult] {
+        do throws(PostgresError) { return try await pool.run(batch, timeout: .seconds(3)) } catch {
+            throw storeError(error)
+        }
     }
 
     package func lastEvent() async throws(TaskStoreError) -> EventPosition {
@@ -80,7 +85,7 @@ extension PostgresTaskStore: TaskStoreMonitor {
     }
 
     package func statistics() async throws(TaskStoreError) -> StoreStatistics {
-        let results = try await read([
+        let results = try await quickly([
             Statement("SELECT poiesis.count_states_v1()"),
             Statement("SELECT state, tasks FROM poiesis.state_counts ORDER BY state"),
             Statement(

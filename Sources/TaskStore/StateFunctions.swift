@@ -40,10 +40,10 @@ enum StateFunctions {
         $$
         """
 
-    /// Claims the oldest waiting task that fits what is free, or that asks for more than there ever is.
+    /// Claims the oldest waiting task that fits what is free, or that asks for more than any worker has.
     ///
-    /// Smaller tasks pass one that does not fit, until it has waited for ten minutes: then nothing younger is claimed, so
-    /// that room for it comes free.
+    /// Smaller tasks pass one that does not fit, until it has waited for ten minutes: then a worker that could run it claims nothing
+    /// younger, so that room for it comes free.
     private static let claimAttempt = """
         CREATE OR REPLACE FUNCTION poiesis.claim_attempt_v1(
             p_worker uuid, p_backend text, p_token text, p_metadata jsonb,
@@ -53,15 +53,21 @@ enum StateFunctions {
         DECLARE
             waiting record;
         BEGIN
+            UPDATE workers SET cpu_cores = p_total_cpu, memory = p_total_memory
+                WHERE worker_id = p_worker AND (cpu_cores, memory) IS DISTINCT FROM (p_total_cpu, p_total_memory);
             SELECT s.task_id, s.attempt + 1 AS attempt, s.owner, d.cpu <= p_free_cpu AND d.memory <= p_free_memory AS fits,
-                    d.cpu > p_total_cpu OR d.memory > p_total_memory AS never_fits
+                    everywhere.too_large AS never_fits
                 INTO waiting
                 FROM task_states s JOIN tasks t ON t.task_id = s.task_id
                 CROSS JOIN LATERAL (SELECT greatest(1, coalesce(t.resources_cpu_cores, 1)) AS cpu,
                     coalesce(t.resources_ram_gb, 0) * 1e9 AS memory) d
+                CROSS JOIN LATERAL (SELECT (d.cpu > p_total_cpu OR d.memory > p_total_memory) AND NOT EXISTS (
+                    SELECT FROM workers w WHERE w.worker_id <> p_worker AND w.heartbeat_at > clock_timestamp() - interval '1 minute'
+                        AND (w.cpu_cores IS NULL OR w.cpu_cores >= d.cpu AND w.memory >= d.memory)) AS too_large) everywhere
                 WHERE s.state = 'QUEUED'
-                    AND (d.cpu <= p_free_cpu AND d.memory <= p_free_memory OR d.cpu > p_total_cpu OR d.memory > p_total_memory
-                        OR s.changed_at < clock_timestamp() - interval '10 minutes')
+                    AND (d.cpu <= p_free_cpu AND d.memory <= p_free_memory OR everywhere.too_large
+                        OR d.cpu <= p_total_cpu AND d.memory <= p_total_memory
+                            AND s.changed_at < clock_timestamp() - interval '10 minutes')
                 ORDER BY s.task_id LIMIT 1 FOR UPDATE OF s SKIP LOCKED;
             IF NOT FOUND OR NOT (waiting.fits OR waiting.never_fits) THEN RETURN; END IF;
             INSERT INTO task_logs (task_id, attempt, start_time, backend, worker_id, token, metadata, system_logs)

@@ -10,7 +10,6 @@ struct Execution {
     private let umask: mode_t
     private var stdout: Stream
     private var stderr: Stream
-    private var warnings: [String] = []
     private var stopSignal: Int32?
 
     /// One of the program's output streams.
@@ -40,9 +39,9 @@ struct Execution {
         let start = now()
         var result = runProgram(start)
         carrier.carryOut()
-        if stdout.file != nil, let path = stdout.file { stdout.capture.cut(from: path) }
-        if stderr.file != nil, let path = stderr.file { stderr.capture.cut(from: path) }
-        result.warnings = warnings + carrier.warnings
+        if let path = stdout.file { stdout.capture.cut(from: path) }
+        if let path = stderr.file { stderr.capture.cut(from: path) }
+        result.warnings = carrier.warnings
         result.failure = carrier.failure
         return result
     }
@@ -190,7 +189,8 @@ struct Execution {
             ]
             poll(&descriptors, 3, ended == nil ? 1000 : 50)
             for signal in signals.take() where signal != SIGCHLD && ended == nil {
-                stopSignal = stopSignal ?? signal
+                // Others are a program's own business.
+                if [SIGTERM, SIGINT, SIGQUIT].contains(signal) { stopSignal = stopSignal ?? signal }
                 kill(-pid, signal)
             }
             if descriptors[1].revents != 0 { pump(\.stdout) }

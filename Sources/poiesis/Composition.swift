@@ -9,25 +9,25 @@ import Server
 import TES
 import TaskCore
 
-/// Everything that runs tasks on this machine, composed in one place for `serve`, `run` and tests.
+/// What the settings say, composed in one place for `serve`, `api` and `run`.
 struct Composition {
     let settings: Settings
     let logger: Logger
-    let data: DataFolder
     let client: HTTPClient
     let filer: Filer
     let rules: TaskRules
 
-    /// - Parameter roots: folders that `file` URLs may reach.
-    init(settings: Settings, logger: Logger, roots: [FileRoot]) throws {
+    /// - Parameters:
+    ///   - roots: folders that `file` URLs may reach.
+    ///   - closedFolders: those in them that they may not.
+    init(settings: Settings, logger: Logger, roots: [FileRoot], closedFolders: [String]) throws {
         self.settings = settings
         self.logger = logger
-        data = try DataFolder(settings: settings)
         client = HTTPClient()
         var configuration = FilerConfiguration()
         configuration.roots = roots
-        configuration.closedFolders = [data.folder.path]
-        configuration.s3 = settings.s3
+        configuration.closedFolders = closedFolders
+        configuration.s3 = try settings.s3()
         filer = Filer.standard(configuration, client: client)
         var rules = TaskRules(schemes: filer.schemes)
         if let limit = try settings.integer("content_limit") { rules.contentLimit = max(limit, 128 * 1024) }
@@ -42,7 +42,7 @@ struct Composition {
     static func clock() -> Timestamp { Timestamp(microseconds: Machine.clock()) }
 
     /// The engine's backend, checked by a container of its own.
-    func backend(store: any TaskStore, worker: WorkerID) async throws -> ContainerBackend {
+    func backend(store: any TaskStore, worker: WorkerID, data: DataFolder) async throws -> ContainerBackend {
         let container = try containerConfiguration()
         let engine = DockerEngine(configuration: container, client: HTTPClient())
         var orchestrator = OrchestratorConfiguration(shimFolder: try data.installShim(), instance: worker.description)
@@ -104,7 +104,7 @@ struct Composition {
 
 extension Settings {
     /// S3 from our own settings, or from the variables that every S3 program reads.
-    var s3: S3Configuration {
+    func s3() throws -> S3Configuration {
         var s3 = S3Configuration()
         s3.endpoint = text("s3.endpoint", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
         s3.region = text("s3.region", "AWS_REGION", "AWS_DEFAULT_REGION") ?? s3.region
@@ -114,7 +114,7 @@ extension Settings {
             s3.credentials = AWSCredentials(
                 accessKey: access, secretKey: secret, sessionToken: text("s3.session_token", "AWS_SESSION_TOKEN"))
         }
-        s3.usesPathStyle = text("s3.path_style").map { $0 == "true" }
+        s3.usesPathStyle = try choice("s3.path_style", ["true", "false"]).map { $0 == "true" }
         return s3
     }
 

@@ -42,7 +42,7 @@ struct DataFolder {
     /// Copies the shim to where the engine can bind it from; a running container keeps the one that it has.
     func installShim() throws -> String {
         let source = URL(filePath: Machine.programPath).deletingLastPathComponent().appending(path: "poiesis-exec")
-            .path()
+            .path(percentEncoded: false)
         let program: LocalFile
         do throws(FileError) { program = try LocalFile.reading(source) } catch {
             throw StartError("the shim poiesis-exec is not beside this program (\(source)): run make build")

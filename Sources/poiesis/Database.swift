@@ -1,6 +1,7 @@
 import Logging
 import Postgres
 import ServiceLifecycle
+import TaskStore
 
 /// The given database, or the private one, which ends with the program and is started again when it ends before.
 final class Database: Service {
@@ -12,8 +13,7 @@ final class Database: Service {
         self.logger = logger
         if let url = settings.text("database") {
             privateServer = nil
-            pool = PostgresPool(url: url, connections: 8)
-            try await Self.checkVersion(pool)
+            pool = try await Self.pool(url)
             return
         }
         let server = try PrivatePostgres(in: data.folder)
@@ -34,6 +34,30 @@ final class Database: Service {
             throw StartError("the private database does not start: see \(server.log)")
         }
         try await Self.checkVersion(pool)
+    }
+
+    /// The database at a URL.
+    init(url: String, logger: Logger) async throws {
+        self.logger = logger
+        privateServer = nil
+        pool = try await Self.pool(url)
+    }
+
+    private static func pool(_ url: String) async throws -> PostgresPool {
+        let pool = PostgresPool(url: url, connections: 8)
+        try await checkVersion(pool)
+        return pool
+    }
+
+    /// The store on its schema, ready for use.
+    func store(_ composition: Composition) async throws -> PostgresTaskStore {
+        try await SchemaSetup.prepare(pool)
+        let store = PostgresTaskStore(
+            pool: pool, metadata: composition.metadata, logger: logger, localClock: Composition.clock)
+        try await store.maintain()
+        // Read once now, so that service-info is answered while the database is away.
+        _ = try await store.createdAt()
+        return store
     }
 
     private static func checkVersion(_ pool: PostgresPool) async throws {

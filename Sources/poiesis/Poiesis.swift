@@ -17,7 +17,8 @@ struct Poiesis: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [
-            ServeCommand.self, RunCommand.self, TaskCommand.self, ConformanceCommand.self, SchemaCommand.self,
+            ServeCommand.self, APICommand.self, RunCommand.self, TaskCommand.self, ConformanceCommand.self,
+            SchemaCommand.self,
         ])
 }
 

@@ -1,4 +1,7 @@
+import ArgumentParser
 import Foundation
+import Postgres
+import TaskStore
 import YAML
 
 /// What a person got wrong, in one sentence that names the thing and the remedy.
@@ -13,46 +16,45 @@ struct StartError: Error, CustomStringConvertible {
         self.description = description
         isUsage = true
     }
+
+    /// Runs a server; says why it could not and exits, with 64 where what was typed is wrong.
+    static func exiting(_ body: () async throws -> Void) async throws {
+        // A log whose reader has gone must not end the server.
+        signal(SIGPIPE, SIG_IGN)
+        do {
+            try await body()
+        } catch let error as StartError where error.isUsage {
+            Terminal.error(error.description)
+            throw ExitCode(64)
+        } catch {
+            Terminal.error(sentence(error))
+            throw ExitCode(1)
+        }
+    }
+
+    private static func sentence(_ error: any Error) -> String {
+        switch error {
+        case let error as SchemaVersionError: error.description
+        case PostgresError.refused(let message) where message.sqlState == "42501":
+            "the database's user lacks a right: \(message.primary). Let it own the schema poiesis, or create schemas in the database"
+        case let error as PostgresError: "\(error): start it, or correct --database"
+        default: "\(error)"
+        }
+    }
 }
 
 /// Settings from three places: a flag wins over the environment, which wins over the configuration file.
 ///
 /// Each key `a.b` is a mapping in the file and `POIESIS_A_B` in the environment. docs/reference/configuration.md lists them.
 struct Settings {
-    /// Every key with what it means; `[]` at its end takes a list.
-    static let keys: [(name: String, meaning: String)] = [
-        ("listen", "address and port to listen on, 127.0.0.1:8000"),
-        ("data", "the data folder"),
-        ("database", "URL of a PostgreSQL database; without one the server runs a private one"),
-        ("engine", "the container engine's socket, unix:///var/run/docker.sock"),
-        ("registry.config", "file of logins for registries, as docker login writes it"),
-        ("allow_files[]", "folders that file URLs may reach, DIR:ro or DIR:rw"),
-        ("auth", "none: listen beyond this machine without authentication"),
-        ("log.level", "trace, debug, info, notice, warning, error or critical"),
-        ("log.format", "text or json"),
-        ("server.hosts[]", "host names that the server is known by, besides localhost and addresses"),
-        ("server.cors[]", "any, or origins such as https://portal.example, whose pages may use the server"),
-        ("server.body_limit", "most bytes of a request's body"),
-        ("resources.cpu_cores", "CPU cores to fill with tasks"),
-        ("resources.memory", "bytes of memory to fill with tasks"),
-        ("resources.memory_floor", "least memory limit of a container, in bytes"),
-        ("outputs.missing", "warn or fail: what a missing declared output does to a task that succeeded"),
-        ("content_limit", "most bytes of an input's content"),
-        ("vm_price_per_hour_usd", "what an hour of this machine costs, for clients that reckon"),
-        ("s3.endpoint", "URL of the S3 service; also AWS_ENDPOINT_URL_S3"),
-        ("s3.region", "also AWS_REGION"),
-        ("s3.access_key", "also AWS_ACCESS_KEY_ID"),
-        ("s3.secret_key", "also AWS_SECRET_ACCESS_KEY"),
-        ("s3.session_token", "also AWS_SESSION_TOKEN"),
-        ("s3.path_style", "true or false: bucket in the path"),
-        ("service.id", "of service-info: reverse domain name"),
-        ("service.name", "of service-info"),
-        ("service.description", "of service-info"),
-        ("service.organization.name", "of service-info"),
-        ("service.organization.url", "of service-info"),
-        ("service.contact_url", "of service-info"),
-        ("service.documentation_url", "of service-info"),
-        ("service.environment", "of service-info"),
+    /// Every key; `[]` at its end takes a list.
+    static let keys = [
+        "listen", "data", "database", "engine", "registry.config", "allow_files[]", "auth", "log.level",
+        "log.format", "server.hosts[]", "server.cors[]", "server.body_limit", "resources.cpu_cores",
+        "resources.memory", "resources.memory_floor", "outputs.missing", "content_limit", "vm_price_per_hour_usd",
+        "s3.endpoint", "s3.region", "s3.access_key", "s3.secret_key", "s3.session_token", "s3.path_style",
+        "service.id", "service.name", "service.description", "service.organization.name", "service.organization.url",
+        "service.contact_url", "service.documentation_url", "service.environment",
     ]
 
     private var flags: [String: [String]] = [:]
@@ -82,9 +84,9 @@ struct Settings {
     private mutating func flatten(_ node: YAMLNode, prefix: String) throws(YAMLError) {
         for entry in node.entries ?? [] {
             let key = prefix + (entry.key.text ?? "")
-            if entry.value.entries != nil, Self.keys.contains(where: { $0.name.hasPrefix(key + ".") }) {
+            if entry.value.entries != nil, Self.keys.contains(where: { $0.hasPrefix(key + ".") }) {
                 try flatten(entry.value, prefix: key + ".")
-            } else if Self.keys.contains(where: { $0.name == key || $0.name == key + "[]" }) {
+            } else if Self.keys.contains(key) || Self.keys.contains(key + "[]") {
                 file[key] = entry.value.items?.compactMap(\.text) ?? [entry.value.text].compactMap { $0 }
             } else {
                 throw YAMLError(location: entry.key.location, message: "there is no setting \"\(key)\"")
@@ -102,7 +104,9 @@ struct Settings {
     func list(_ key: String) -> [String] {
         if let values = flags[key] { return values }
         let variable = "POIESIS_" + key.uppercased().replacing(".", with: "_")
-        if let text = environment[variable], !text.isEmpty { return text.split(separator: ",").map(String.init) }
+        if let text = environment[variable], !text.isEmpty {
+            return text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+        }
         return file[key] ?? []
     }
 
@@ -131,6 +135,6 @@ struct Settings {
         return text
     }
 
-    /// Without its variables, for programs that need them all.
+    /// All variables, for parts that read the usual ones of others.
     var variables: [String: String] { environment }
 }

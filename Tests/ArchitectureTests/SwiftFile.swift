@@ -10,10 +10,13 @@ enum PackageFolder {
 
     /// Swift files below a folder of the package, each with its path and text, in the order of their paths.
     static func swiftFiles(below folder: String) -> [SwiftFile] {
-        let paths = FileManager.default.enumerator(atPath: url.appending(path: folder).path())?.allObjects ?? []
+        let paths =
+            FileManager.default.enumerator(atPath: url.appending(path: folder).path(percentEncoded: false))?.allObjects
+            ?? []
         return paths.compactMap { $0 as? String }.filter { $0.hasSuffix(".swift") }.sorted().map { path in
             let name = folder + "/" + path
-            let data = FileManager.default.contents(atPath: url.appending(path: name).path()) ?? Data()
+            let data =
+                FileManager.default.contents(atPath: url.appending(path: name).path(percentEncoded: false)) ?? Data()
             return SwiftFile(path: name, text: String(decoding: data, as: UTF8.self))
         }
     }

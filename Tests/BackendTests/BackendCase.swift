@@ -7,14 +7,12 @@ import Testing
 /// What a case sets otherwise than a server does.
 enum Setting: Sendable {
     case missingOutputsFail
-    case maximumAttempts(Int)
     case memoryFloor(Int64)
     case leastFreeSpace(Int64)
 
     func apply(to settings: inout OrchestratorConfiguration) {
         switch self {
         case .missingOutputsFail: settings.missingOutputsFail = true
-        case .maximumAttempts(let count): settings.maximumAttempts = count
         case .memoryFloor(let bytes): settings.memoryFloor = bytes
         case .leastFreeSpace(let bytes): settings.leastFreeSpace = bytes
         }

@@ -138,14 +138,14 @@ extension BackendCase {
             let end = try await harness.end(id)
             #expect(end.state == .complete && end.logs?.count == 2)
         },
-        BackendCase("attempts have a limit", settings: .maximumAttempts(2)) { harness in
+        BackendCase("attempts have a limit") { harness in
             let id = try await harness.create(BackendHarness.script(BackendHarness.waiting))
-            for attempt in 1...2 {
+            for attempt in 1...LifeCycle.mostAttempts {
                 try await harness.waitUntilStarted(id, attempt: attempt)
                 for name in try await harness.containers() { try await harness.engine.remove(name) }
             }
             let end = try await harness.end(id)
-            #expect(end.state == .systemError && end.logs?.count == 2)
+            #expect(end.state == .systemError && end.logs?.count == LifeCycle.mostAttempts)
             let line = try #require(end.logs?.last?.systemLogs?.last)
             #expect(line.hasPrefix("the attempt was lost: ") && !line.contains("queued again"))
         },

@@ -26,6 +26,14 @@ struct StagingTests {
         }
     }
 
+    @Test func aNameMayBeAsLongAsTheDiskTakes() async throws {
+        try await FilerHarness.with { harness in
+            let path = "/in/" + String(repeating: "n", count: 255)
+            #expect(await harness.stage(TESInput(path: path, type: .file, content: "hello")) == nil)
+            #expect(harness.staged(path) == "hello")
+        }
+    }
+
     @Test func contentWinsOverAURL() async throws {
         try await FilerHarness.with { harness in
             let input = TESInput(url: "gs://nobody/knows", path: "/in", type: .file, content: "content")

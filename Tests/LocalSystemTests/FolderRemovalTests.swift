@@ -100,6 +100,21 @@ struct DiskThreadTests {
         } catch { #expect(error.code == EIO) }
     }
 
+    private final class Held: Sendable {}
+
+    /// A file that a job held open is closed, also where no other job comes.
+    @Test func nothingIsKeptOfAJobThatIsDone() async throws {
+        for _ in 0..<10 {
+            var held: Held? = Held()
+            weak let seen = held
+            await onDisk { [held] _ in withExtendedLifetime(held) {} }
+            held = nil
+            // The thread lets go a moment after it answered.
+            for _ in 0..<1000 where seen != nil { try await Task.sleep(for: .milliseconds(1)) }
+            #expect(seen == nil)
+        }
+    }
+
     /// Far more blocking calls than Swift has threads leave it time for others.
     @Test(.timeLimit(.minutes(1)))
     func othersRunMeanwhile() async throws {

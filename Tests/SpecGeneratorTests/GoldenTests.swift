@@ -11,7 +11,7 @@ import Testing
         let expected = try FileManager.default.contentsOfDirectory(
             at: folder.url.appending(path: "expected"), includingPropertiesForKeys: nil)
         #expect(!expected.isEmpty)
-        for file in expected.sorted(by: { $0.path() < $1.path() }) {
+        for file in expected.sorted(by: { $0.path(percentEncoded: false) < $1.path(percentEncoded: false) }) {
             let name = generatedName(file.lastPathComponent)
             let text = try #require(generated[name], "no file of that name is generated")
             if SpecificationFolder.updatesExpectations { try text.write(to: file, atomically: true, encoding: .utf8) }
@@ -23,7 +23,8 @@ import Testing
 
     @Test func everyGeneratedFileHasACase() throws {
         let files = try SpecificationFolder.all(in: "Golden").flatMap {
-            try FileManager.default.contentsOfDirectory(atPath: $0.url.appending(path: "expected").path())
+            try FileManager.default.contentsOfDirectory(
+                atPath: $0.url.appending(path: "expected").path(percentEncoded: false))
         }
         #expect(
             Set(files.map(generatedName)) == [

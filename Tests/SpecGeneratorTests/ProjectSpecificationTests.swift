@@ -9,7 +9,8 @@ import YAML
     private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent()
     private static let official = root.deletingLastPathComponent().appending(path: "shared/reference/spec")
-    private static let hasOfficialDocuments = FileManager.default.fileExists(atPath: official.path())
+    private static let hasOfficialDocuments = FileManager.default.fileExists(
+        atPath: official.path(percentEncoded: false))
 
     static let document = "spec/tes/1.1.0/openapi.yaml"
     private static let serviceInfo = "spec/tes/1.1.0/service-info.yaml"

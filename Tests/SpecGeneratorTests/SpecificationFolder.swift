@@ -35,7 +35,8 @@ struct SpecificationFolder: Sendable, CustomStringConvertible {
     }
 
     private func parse(_ name: String) throws -> YAMLNode? {
-        FileManager.default.fileExists(atPath: url.appending(path: name).path()) ? try require(name) : nil
+        FileManager.default.fileExists(atPath: url.appending(path: name).path(percentEncoded: false))
+            ? try require(name) : nil
     }
 }
 

@@ -135,7 +135,7 @@ struct PathPatternTests {
             (String(repeating: "/**/a", count: 200) + "/b", String(repeating: "/a", count: 400)),
             (String(repeating: "/**", count: 400) + "/b", String(repeating: "/a", count: 400)),
             ("/" + String(repeating: "{a,b}", count: 200), "/" + String(repeating: "c", count: 200)),
-            ("/" + String(repeating: "{", count: 1000), "/a"),
+            ("/" + String(repeating: "{", count: 1_000_000), "/a"),
         ])
     func hostilePatternsEnd(_ pattern: String, _ path: String) {
         #expect(!PathPattern(pattern).matches(path))

@@ -97,6 +97,30 @@ struct ClaimTests {
         }
     }
 
+    /// Only a server's store has several workers at once.
+    @Test func whatIsTooLargeForOneWorkerIsLeftToALargerOne() async throws {
+        try await StoreHarness.with(.postgres) { harness in
+            let (small, large) = (harness.worker("small"), harness.worker("large"))
+            let less = Capacity(cpuCores: 2, memory: 4_000_000_000)
+            let more = Capacity(cpuCores: 16, memory: 64_000_000_000)
+            for worker in [small, large] { try await harness.store.heartbeat(worker) }
+            let id = try await harness.create(task(cpu: 8))
+            let younger = try await harness.create(task(cpu: 1))
+            // Of the larger one nothing is known yet but that it lives.
+            #expect(try await harness.claim(small, free: Capacity(cpuCores: 0, memory: 0), total: less) == nil)
+            let free = Capacity(cpuCores: 0, memory: 0)
+            #expect(try await harness.claim(large, free: free, total: more) == nil)
+            try await harness.passAnHour()
+            for worker in [small, large] { try await harness.store.heartbeat(worker) }
+            // However long it has waited, it holds up only those that could run it.
+            #expect(try await harness.claim(large, free: Capacity(cpuCores: 4, memory: 1), total: more) == nil)
+            #expect(try await harness.claim(small, free: less, total: less)?.key.taskID == younger)
+            #expect(try await harness.claim(large, free: more, total: more)?.key.taskID == id)
+            let huge = try await harness.create(task(cpu: 64))
+            #expect(try await harness.claim(small, free: free, total: less)?.key.taskID == huge)
+        }
+    }
+
     @Test(arguments: StoreKind.allCases)
     func twoWorkersNeverGetTheSameTask(_ kind: StoreKind) async throws {
         try await StoreHarness.with(kind, connections: 8) { harness in

@@ -196,6 +196,8 @@ CREATE TABLE poiesis.workers (
     host text NOT NULL,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    cpu_cores integer,
+    memory bigint,
     PRIMARY KEY (worker_id)
 );
 

@@ -25,11 +25,13 @@ struct S3Strategy: FilerStrategy {
     private let partSize: Int64
     /// One part is tried again before the whole upload is.
     private let partRetries: Retries
+    private let maximumEntries: Int
 
-    init(configuration: S3Configuration, client: HTTPClient, partRetries: Retries) {
+    init(configuration: S3Configuration, client: HTTPClient, partRetries: Retries, maximumEntries: Int) {
         self.client = S3Client(configuration: configuration, client: client)
         partSize = configuration.partSize
         self.partRetries = partRetries
+        self.maximumEntries = maximumEntries
     }
 
     var schemes: Set<String> { ["s3"] }
@@ -68,6 +70,9 @@ struct S3Strategy: FilerStrategy {
                 isKnown = true
                 let below = String(Substring(name.utf8.dropFirst(prefix.utf8.count)))
                 if below.isEmpty { continue }
+                guard entries.count < maximumEntries else {
+                    throw FilerError("it holds more than \(maximumEntries) files and directories")
+                }
                 if below.hasSuffix("/") {
                     entries.append(RemoteEntry(path: String(below.dropLast()), isDirectory: true))
                 } else {

@@ -95,7 +95,7 @@ struct ConformanceCommand: AsyncParsableCommand {
     private static func standardCases() throws -> String {
         let program = URL(filePath: Machine.programPath).deletingLastPathComponent()
         let candidates = ["conformance", "../conformance", "../share/poiesis/conformance"].map {
-            program.appending(path: $0).standardized.path()
+            program.appending(path: $0).standardized.path(percentEncoded: false)
         }
         guard let folder = candidates.first(where: FileManager.default.fileExists) else {
             throw ValidationError(

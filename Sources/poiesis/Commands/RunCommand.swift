@@ -2,6 +2,7 @@ import ArgumentParser
 import Filer
 import Foundation
 import HTTPClient
+import LocalSystem
 import Logging
 import Orchestrator
 import ServiceLifecycle
@@ -45,17 +46,19 @@ struct RunCommand: AsyncParsableCommand {
 
     private func runTask() async throws -> Int32 {
         let scratch =
-            machine.data ?? FileManager.default.temporaryDirectory.path()
+            machine.data ?? FileManager.default.temporaryDirectory.path(percentEncoded: false)
             + "poiesis-run-\(UUID().uuidString.lowercased())"
         let settings = try machine.settings(["data": [scratch]]).with(default: "warning", for: "log.level")
         let (task, problems) = try readTask()
         let roots = [FileRoot(path: "/", isWritable: true)]
-        let composition = try Composition(settings: settings, logger: try settings.makeLogger(), roots: roots)
+        let data = try DataFolder(settings: settings)
+        let composition = try Composition(
+            settings: settings, logger: try settings.makeLogger(), roots: roots, closedFolders: [data.folder.path])
         defer { if machine.data == nil { try? FileManager.default.removeItem(atPath: scratch) } }
         let accepted = try TaskValidation.accept(task, read: problems, rules: composition.rules)
         let store = InMemoryTaskStore(metadata: composition.metadata, clock: Composition.clock)
-        let worker = try composition.data.worker()
-        let backend = try await composition.backend(store: store, worker: worker)
+        let worker = try data.worker()
+        let backend = try await composition.backend(store: store, worker: worker, data: data)
         var stored = accepted.task
         stored.creationTime = store.now()
         let id = store.newID()

@@ -100,11 +100,28 @@ struct TaskCreateCommand: AsyncParsableCommand {
 /// Polls a task until it has ended, and tells what is new.
 func waitForEnd(_ id: String, _ client: TESClient, _ tell: (String) -> Void) async throws -> TESTask {
     var progress = TaskProgress()
+    var task = try await client.getTask(.init(id: id, view: .full))
     while true {
-        let task = try await client.getTask(.init(id: id, view: .full))
         for line in progress.lines(task) { tell(line) }
         if task.state?.isTerminal == true { return task }
         try await Task.sleep(for: .milliseconds(200))
+        task = try await patiently(tell) { try await client.getTask(.init(id: id, view: .full)) }
+    }
+}
+
+/// Asks again for a minute while the server is away: the task runs on meanwhile.
+private func patiently<Value>(_ tell: (String) -> Void, _ ask: () async throws -> Value) async throws -> Value {
+    var tries = 0
+    while true {
+        do { return try await ask() } catch let error {
+            switch error {
+            case is StartError where tries < 60, ClientError.refused(503, _) where tries < 60:
+                if tries == 0 { tell("\(error); asking again for a minute") }
+            default: throw error
+            }
+        }
+        tries += 1
+        try await Task.sleep(for: .seconds(1))
     }
 }
 

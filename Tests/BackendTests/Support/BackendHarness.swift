@@ -133,7 +133,7 @@ struct BackendHarness: Sendable {
         let package = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../..").standardized
         let candidates = [
             ContainerPath.parent(Machine.programPath), ContainerPath.parent(ContainerPath.parent(Machine.programPath)),
-            package.appending(path: ".build/debug").path(),
+            package.appending(path: ".build/debug").path(percentEncoded: false),
         ]
         guard
             let folder = candidates.first(where: { FileManager.default.isExecutableFile(atPath: $0 + "/poiesis-exec") })
