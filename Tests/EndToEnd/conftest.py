@@ -60,7 +60,6 @@ def engine(bare_engine, containers_before):
         bare_engine.add_busybox(BUSYBOX),
         bare_engine.add_busybox("poiesis-test/nobody:1", "USER nobody", "WORKDIR /var", "ENV FROM_IMAGE=yes"),
         bare_engine.add_busybox("poiesis-test/entrypoint:1", 'ENTRYPOINT ["echo", "from the entrypoint"]'),
-        bare_engine.add_busybox("poiesis-test/stopsignal:1", "STOPSIGNAL SIGWINCH"),
     ]
     try:
         yield bare_engine
