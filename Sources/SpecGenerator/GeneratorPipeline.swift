@@ -13,6 +13,12 @@ package enum GeneratedPart: String, Sendable, CaseIterable {
     case store
 }
 
+/// Who may use what is generated: the modules of one package, or everybody.
+package enum AccessLevel: String, Sendable, CaseIterable {
+    case `package`
+    case `public`
+}
+
 /// A generated file: its name and its text.
 package struct GeneratedFile: Hashable, Sendable {
     package var name: String
@@ -45,9 +51,12 @@ package struct GeneratorPipeline: Sendable {
         }
     }
 
-    private let access = "package"
+    /// The modifier of every generated declaration, as the renderers write it.
+    private let access: String
 
-    package init() {}
+    package init(access: AccessLevel = .package) {
+        self.access = access.rawValue
+    }
 
     /// The files of one part. The same input gives the same bytes.
     package func generate(_ part: GeneratedPart, from input: Input) throws(Diagnostics) -> [GeneratedFile] {
