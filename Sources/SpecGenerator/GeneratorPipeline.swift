@@ -88,6 +88,33 @@ package struct GeneratorPipeline: Sendable {
         }
     }
 
+    /// What another package asked for. The same input gives the same bytes.
+    package static func generate(
+        _ configuration: GeneratorConfiguration, from input: Input
+    ) throws(Diagnostics) -> [GeneratedFile] {
+        let access = configuration.access.rawValue
+        let contract = try Self(access: configuration.access).contract(input)
+        try configuration.check(contract)
+        var files = [
+            GeneratedFile(name: "Types.swift", text: TypeRenderer(access: access).render(contract)),
+            GeneratedFile(name: "JSON.swift", text: JSONRenderer(access: access).render(contract)),
+        ]
+        if configuration.parts.contains(.validation) {
+            files.append(
+                GeneratedFile(name: "Validation.swift", text: ValidationRenderer(access: access).render(contract)))
+        }
+        if configuration.parts.contains(.client) {
+            files += [
+                GeneratedFile(
+                    name: "Operations.swift", text: OperationRenderer(access: access).render(contract, side: .client)),
+                GeneratedFile(
+                    name: "Client.swift",
+                    text: ClientRenderer(access: access, name: configuration.clientName).render(contract)),
+            ]
+        }
+        return files
+    }
+
     /// The DDL alone, as one SQL script.
     package func schema(from input: Input) throws(Diagnostics) -> String {
         let contract = try contract(input)
