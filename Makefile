@@ -46,10 +46,10 @@ test-end-to-end: build
 	POIESIS_BIN=$(CURDIR)/bin/poiesis $(VENV)/bin/pytest Tests/EndToEnd -q -n 2 --dist loadfile
 
 lint: ## check formatting
-	@swift format lint --strict --recursive Package.swift Plugins Sources Tests Benchmarks
+	@swift format lint --strict --recursive Package.swift Plugins Sources Tests Benchmarks Examples
 
 format: ## format the Swift sources in place
-	@swift format --in-place --recursive Package.swift Plugins Sources Tests Benchmarks
+	@swift format --in-place --recursive Package.swift Plugins Sources Tests Benchmarks Examples
 
 schema: build-debug ## write docs/reference/schema.sql from spec/
 	$(DEBUG)/tes-generate print --ddl $(SPEC) > docs/reference/schema.sql

@@ -18,13 +18,19 @@ let settings: [SwiftSetting] = [
 /// Swift targets that call C and so may use unsafe pointers; every other one is checked for strict memory safety.
 let wrapsC: Set = ["YAML", "Postgres", "HTTPClient", "LocalSystem", "Gzip", "poiesis-exec"]
 
-let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
-let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
-let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
-let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
-let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
-let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
-let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+/// What the server alone needs. A package that takes the generator alone leaves the trait out (`traits: []`), and nothing of it
+/// is fetched: https://github.com/swiftlang/swift-evolution/blob/main/proposals/0450-swiftpm-package-traits.md
+let server = TargetDependencyCondition.when(traits: ["Server"])
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird", condition: server)
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types", condition: server)
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio", condition: server)
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log", condition: server)
+let lifecycle = Target.Dependency.product(
+    name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: server)
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle", condition: server)
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto", condition: server)
+let argumentParser = Target.Dependency.product(
+    name: "ArgumentParser", package: "swift-argument-parser", condition: server)
 let generated: [Target.PluginUsage] = [.plugin(name: "GenerateFromSpec")]
 
 let package = Package(
@@ -34,6 +40,10 @@ let package = Package(
         .executable(name: "poiesis-exec", targets: ["poiesis-exec"]),
         .executable(name: "tes-generate", targets: ["tes-generate"]),
         .plugin(name: "GenerateFromSpec", targets: ["GenerateFromSpec"]),
+    ],
+    traits: [
+        .trait(name: "Server", description: "The server and its client, not the generator alone."),
+        .default(enabledTraits: ["Server"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -96,7 +106,7 @@ let package = Package(
                 "Server", "TES",
                 "TaskCore",
                 "TaskStore", "YAML", argumentParser, hummingbird, lifecycle, logging,
-                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+                unixSignals,
             ]),
         .executableTarget(
             name: "poiesis-exec", dependencies: ["CLinux", "TaskCore"],

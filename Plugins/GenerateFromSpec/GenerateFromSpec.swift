@@ -1,51 +1,42 @@
+import Foundation
 import PackagePlugin
 
-/// Runs `tes-generate` for the part of the generated code that belongs in a target: types, server routes or SQL.
+/// Runs `tes-generate`: for a target of this package with the part of the code that belongs there (types, server routes, SQL),
+/// for a target of another package with what its `tes-generate.json` asks for.
 @main
 struct GenerateFromSpec: BuildToolPlugin {
-    /// One generated part: what the tool calls it and the files that it writes.
-    private struct Part {
-        var name: String
-        var files: [String]
-    }
-
-    private static let types = Part(
-        name: "types", files: ["Types.swift", "JSON.swift", "Validation.swift", "Operations.swift", "Client.swift"])
-    private static let routes = Part(name: "routes", files: ["Routes.swift"])
-    private static let description = Part(name: "description", files: ["Description.swift"])
-    private static let store = Part(name: "store", files: ["Schema.swift", "Statements.swift"])
-
-    /// What belongs in which target. Conformance judges by the specification alone, without what the overlay adds.
-    private static let parts: [String: (parts: [Part], usesOverlay: Bool)] = [
-        "TES": ([types], true), "Server": ([routes, description], true), "TaskStore": ([store], true),
-        "Conformance": ([description], false),
-    ]
-
     func createBuildCommands(context: PluginContext, target: any Target) async throws -> [Command] {
-        guard let (parts, usesOverlay) = Self.parts[target.name] else {
-            Diagnostics.error("GenerateFromSpec has no part for the target \(target.name)")
+        let tool = try context.tool(named: "tes-generate").url
+        let output = context.pluginWorkDirectoryURL.appending(path: "Generated")
+        let configuration = target.directoryURL.appending(path: ConsumerTarget.fileName)
+        if FileManager.default.fileExists(atPath: configuration.path(percentEncoded: false)) {
+            guard let own = context.package.withGenerator else {
+                Diagnostics.error("the package of GenerateFromSpec is not among the dependencies")
+                return []
+            }
+            let runtime = own.directoryURL.appending(path: "Sources/TES/Runtime")
+            return [ConsumerTarget(configuration, runtime: runtime).command(tool, target: target.name, output: output)]
+        }
+        guard let parts = OwnTarget.parts[target.name], context.package.holdsGenerator else {
+            Diagnostics.error(
+                "\(configuration.path(percentEncoded: false)) is missing: it says which document becomes which code in the target \(target.name)"
+            )
             return []
         }
-        let spec = context.package.directoryURL.appending(path: "spec")
-        let document = spec.appending(path: "tes/1.1.0/openapi.yaml")
-        let serviceInfo = spec.appending(path: "tes/1.1.0/service-info.yaml")
-        let overlay = spec.appending(path: "overlay.yaml")
-        let persistence = spec.appending(path: "persistence.yaml")
-        let output = context.pluginWorkDirectoryURL.appending(path: "Generated")
-        let serviceInfoURL =
-            "https://raw.githubusercontent.com/ga4gh-discovery/ga4gh-service-info/v1.0.0/service-info.yaml"
-        let tool = try context.tool(named: "tes-generate").url
-        return parts.map { part in
-            .buildCommand(
-                displayName: "Generating \(part.name) of \(target.name) from spec/",
-                executable: tool,
-                arguments: [
-                    "generate", "--part", part.name, "--document", document.path(),
-                    "--reference", "\(serviceInfoURL)=\(serviceInfo.path())", "--persistence", persistence.path(),
-                    "--output", output.path(),
-                ] + (usesOverlay ? ["--overlay", overlay.path()] : []),
-                inputFiles: [document, serviceInfo, overlay, persistence],
-                outputFiles: part.files.map { output.appending(path: $0) })
+        return OwnTarget(spec: context.package.directoryURL.appending(path: "spec"), name: target.name)
+            .commands(parts, tool, output: output)
+    }
+}
+
+extension Package {
+    fileprivate var holdsGenerator: Bool { targets.contains { $0.name == "tes-generate" } }
+
+    /// The package that the plugin comes from: this one, or one that it depends on.
+    fileprivate var withGenerator: Package? {
+        if holdsGenerator { return self }
+        for dependency in dependencies {
+            if let found = dependency.package.withGenerator { return found }
         }
+        return nil
     }
 }

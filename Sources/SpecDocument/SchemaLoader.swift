@@ -176,7 +176,7 @@ struct SchemaLoader {
             found.append(
                 Diagnostic(
                     reference.location, "the document \(parts[0]) is not in the table of references",
-                    hint: "nothing is fetched: give the file with --reference URL=FILE"))
+                    hint: "nothing is fetched: give the file with --reference URL=FILE, or in tes-generate.json"))
             return nil
         }
         return SchemaID(file: target, name: name)

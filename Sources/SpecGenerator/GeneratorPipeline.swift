@@ -13,6 +13,12 @@ package enum GeneratedPart: String, Sendable, CaseIterable {
     case store
 }
 
+/// Who may use what is generated: the modules of one package, or everybody.
+package enum AccessLevel: String, Sendable, CaseIterable {
+    case `package`
+    case `public`
+}
+
 /// A generated file: its name and its text.
 package struct GeneratedFile: Hashable, Sendable {
     package var name: String
@@ -45,9 +51,12 @@ package struct GeneratorPipeline: Sendable {
         }
     }
 
-    private let access = "package"
+    /// The modifier of every generated declaration, as the renderers write it.
+    private let access: String
 
-    package init() {}
+    package init(access: AccessLevel = .package) {
+        self.access = access.rawValue
+    }
 
     /// The files of one part. The same input gives the same bytes.
     package func generate(_ part: GeneratedPart, from input: Input) throws(Diagnostics) -> [GeneratedFile] {
@@ -77,6 +86,33 @@ package struct GeneratorPipeline: Sendable {
                     name: "Statements.swift", text: StatementRenderer(access: access).render(tables, contract)),
             ]
         }
+    }
+
+    /// What another package asked for. The same input gives the same bytes.
+    package static func generate(
+        _ configuration: GeneratorConfiguration, from input: Input
+    ) throws(Diagnostics) -> [GeneratedFile] {
+        let access = configuration.access.rawValue
+        let contract = try Self(access: configuration.access).contract(input)
+        try configuration.check(contract)
+        var files = [
+            GeneratedFile(name: "Types.swift", text: TypeRenderer(access: access).render(contract)),
+            GeneratedFile(name: "JSON.swift", text: JSONRenderer(access: access).render(contract)),
+        ]
+        if configuration.parts.contains(.validation) {
+            files.append(
+                GeneratedFile(name: "Validation.swift", text: ValidationRenderer(access: access).render(contract)))
+        }
+        if configuration.parts.contains(.client) {
+            files += [
+                GeneratedFile(
+                    name: "Operations.swift", text: OperationRenderer(access: access).render(contract, side: .client)),
+                GeneratedFile(
+                    name: "Client.swift",
+                    text: ClientRenderer(access: access, name: configuration.clientName).render(contract)),
+            ]
+        }
+        return files
     }
 
     /// The DDL alone, as one SQL script.

@@ -1,13 +1,20 @@
 /// A typed client over a transport, and the registration of the routes on a Hummingbird router.
 struct ClientRenderer {
     let access: String
+    /// The client's type.
+    var name = "TESClient"
 
     func render(_ contract: Contract) -> String {
         var source = Source(header: "Client of \(contract.title) \(contract.version).")
         source.line(
             "/// Sends the specification's operations over a transport; an answer other than 2xx is thrown as ``ClientError``."
         )
-        source.block("\(access) struct TESClient: Sendable") { source in
+        source.block("\(access) struct \(name): Sendable") { source in
+            source.line(
+                "/// The path that the specification's paths are relative to; what a transport adds to its server's URL."
+            )
+            source.line("\(access) static let basePath = \(literal(contract.basePath))")
+            source.line()
             source.line("private let transport: any ClientTransport")
             source.line()
             source.block("\(access) init(transport: any ClientTransport)") { $0.line("self.transport = transport") }

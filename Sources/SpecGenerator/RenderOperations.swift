@@ -1,20 +1,24 @@
 /// Inputs of the operations, the handlers' protocol with its stubs, and the route table.
 struct OperationRenderer {
+    /// Whose code it is: a client needs neither the decoding of requests nor handlers nor the route table.
+    enum Side { case client, both }
+
     let access: String
 
-    func render(_ contract: Contract) -> String {
+    func render(_ contract: Contract, side: Side = .both) -> String {
         var source = Source(header: "Operations of \(contract.title) \(contract.version).")
         for operation in contract.operations {
-            input(operation, &source)
+            input(operation, side, &source)
             source.line()
         }
+        if side == .client { return source.text }
         handlers(contract, &source)
         source.line()
         table(contract, &source)
         return source.text
     }
 
-    private func input(_ operation: OperationModel, _ source: inout Source) {
+    private func input(_ operation: OperationModel, _ side: Side, _ source: inout Source) {
         source.documentation(operation.documentation, pointer: operation.pointer)
         source.block("\(access) enum \(operation.typeName)") { source in
             source.line("\(access) typealias Output = \(operation.output.swift)")
@@ -39,8 +43,10 @@ struct OperationRenderer {
                 }
             }
             source.line()
-            decoder(operation, &source)
-            source.line()
+            if side == .both {
+                decoder(operation, &source)
+                source.line()
+            }
             query(operation, &source)
         }
     }

@@ -10,11 +10,15 @@ struct TESGenerate {
         Turns an OpenAPI description into Swift and SQL.
 
         usage: tes-generate COMMAND --document FILE [--reference URL=FILE]... [--overlay FILE] [--persistence FILE]
+               tes-generate generate|check|print --configuration FILE [--runtime FILE]...
 
           generate --part types|routes|description|store --output FOLDER   write the files of one part
           check                                                 say what is wrong, write nothing
           diff OLD NEW                                          what changes, and what it means for the tables
           print --part types|routes|description|store | --ddl               print instead of writing
+
+        --configuration is what another package says in its tes-generate.json; --runtime is a source that the generated code
+        needs beside itself, which is written with the same access level.
 
         diff takes two documents in place of --document and ends with 0 where nothing differs, 1 where something does, 2 where
         one cannot be read. --migration FILE writes the migration's draft, too.
@@ -40,6 +44,9 @@ struct TESGenerate {
         guard let command = arguments.first, command != "--help", command != "-h" else { return print(help) }
         if command == "diff" { return try SpecDiffCommand(Array(arguments.dropFirst())).run() }
         let options = try Options(arguments.dropFirst())
+        if let configuration = options.configuration {
+            return try run(command, try ConfigurationFile(configuration).generate(runtime: options.runtime), options)
+        }
         let input = try options.input()
         let pipeline = GeneratorPipeline()
         switch command {
@@ -57,6 +64,18 @@ struct TESGenerate {
                 for file in try pipeline.generate(try options.requiredPart(), from: input) { print(file.text) }
             }
         default: throw UsageError(message: "unknown command \(command)")
+        }
+    }
+
+    /// A command on what another package's configuration asks for.
+    private static func run(_ command: String, _ files: [GeneratedFile], _ options: Options) throws {
+        switch command {
+        case "generate":
+            guard let output = options.output else { throw UsageError(message: "--output FOLDER is missing") }
+            for file in files { try write(file, to: output) }
+        case "check": break
+        case "print": for file in files { print(file.text) }
+        default: throw UsageError(message: "\(command) takes no --configuration")
         }
     }
 
@@ -88,6 +107,8 @@ struct Options {
     private(set) var output: String?
     private(set) var printsDDL = false
     private(set) var migration: String?
+    private(set) var configuration: String?
+    private(set) var runtime: [String] = []
 
     init(_ arguments: ArraySlice<String>) throws {
         var rest = arguments
@@ -103,6 +124,8 @@ struct Options {
             case "--persistence": persistence = value
             case "--output": output = value
             case "--migration": migration = value
+            case "--configuration": configuration = value
+            case "--runtime": runtime.append(value)
             case "--part":
                 guard let part = GeneratedPart(rawValue: value) else {
                     throw UsageError(message: "--part is types, routes, description or store, not \(value)")
@@ -115,6 +138,11 @@ struct Options {
             default: throw UsageError(message: "unknown option \(option)")
             }
         }
+        if configuration != nil,
+            document ?? overlay ?? persistence != nil || part != nil || !references.isEmpty || printsDDL
+        {
+            throw UsageError(message: "the configuration names documents and parts: it takes no other option for them")
+        }
     }
 
     func requiredPart() throws -> GeneratedPart {
@@ -124,6 +152,10 @@ struct Options {
 
     /// - Parameter name: the main document's name in messages and references; its path where it is nil.
     func input(document given: String? = nil) throws -> GeneratorPipeline.Input {
+        guard configuration == nil, runtime.isEmpty else {
+            throw UsageError(
+                message: "--configuration and --runtime are for generate, check and print, and go together")
+        }
         guard let document = given ?? document else { throw UsageError(message: "--document FILE is missing") }
         var files: [String: YAMLNode] = [:]
         for file in [document] + references.values { files[file] = try read(file) }

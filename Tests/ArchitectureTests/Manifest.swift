@@ -9,7 +9,7 @@ struct Manifest {
         let text = try String(contentsOf: PackageFolder.url.appending(path: "Package.swift"), encoding: .utf8)
             .replacing(/\/\/ .*/, with: "")
         var products: [String: String] = [:]
-        for match in text.matches(of: /let (\w+) = Target\.Dependency\.product\(name: "([^"]+)"/) {
+        for match in text.matches(of: /let (\w+) = Target\.Dependency\.product\(\s*name: "([^"]+)"/) {
             products[String(match.1)] = String(match.2)
         }
         for match in text.matches(of: /\.(?:target|executableTarget|testTarget)\(\s*name: "([^"]+)"/) {

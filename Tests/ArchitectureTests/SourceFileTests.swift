@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 @Suite struct SourceFileTests {
-    @Test(arguments: ["Sources", "Tests", "Plugins"])
+    @Test(arguments: ["Sources", "Tests", "Plugins", "Examples"])
     func noSwiftFileIsLongerThan500Lines(below folder: String) {
         let files = PackageFolder.swiftFiles(below: folder)
         #expect(!files.isEmpty)

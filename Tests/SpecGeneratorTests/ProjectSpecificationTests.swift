@@ -6,7 +6,7 @@ import YAML
 
 /// The project's own documents under `spec/`.
 @Suite struct ProjectSpecificationTests {
-    private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent()
     private static let official = root.deletingLastPathComponent().appending(path: "shared/reference/spec")
     private static let hasOfficialDocuments = FileManager.default.fileExists(

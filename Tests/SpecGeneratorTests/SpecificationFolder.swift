@@ -23,11 +23,29 @@ struct SpecificationFolder: Sendable, CustomStringConvertible {
     static var updatesExpectations: Bool { ProcessInfo.processInfo.environment["POIESIS_UPDATE_GOLDEN"] == "1" }
 
     func input() throws -> GeneratorPipeline.Input {
+        if let configuration = try configuration() {
+            return try configuration.input { (name) throws(Diagnostics) in
+                do { return try parse(name) } catch let error as YAMLError {
+                    throw Diagnostics([Diagnostic(error.location, error.message)])
+                } catch { return nil }
+            }
+        }
         var files = ["spec.yaml": try require("spec.yaml")]
         if let second = try parse("second.yaml") { files["second.yaml"] = second }
         return GeneratorPipeline.Input(
             document: "spec.yaml", files: files, references: [Self.secondDocument: "second.yaml"],
             overlay: try parse("overlay.yaml"), persistence: try parse("persistence.yaml"))
+    }
+
+    /// What the generator makes of the input: what the folder's `tes-generate.json` asks for; everything where it has none.
+    func generated(from input: GeneratorPipeline.Input) throws -> [String: String] {
+        guard let configuration = try configuration() else { return try GeneratorPipeline().everything(from: input) }
+        let files = try GeneratorPipeline.generate(configuration, from: input)
+        return Dictionary(uniqueKeysWithValues: files.map { ($0.name, $0.text) })
+    }
+
+    private func configuration() throws -> GeneratorConfiguration? {
+        try parse("tes-generate.json").map { try GeneratorConfiguration($0) }
     }
 
     private func require(_ name: String) throws -> YAMLNode {
