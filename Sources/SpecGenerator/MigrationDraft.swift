@@ -76,14 +76,17 @@ package struct MigrationDraft: Sendable {
             let place = "\(new.name).\(column.name)"
             if earlier.sqlType != column.sqlType { changeType(earlier, column, new) }
             if earlier.isNotNull, !column.isNotNull {
-                add(.expand, "ALTER TABLE \(name) ALTER COLUMN \(column.name) DROP NOT NULL", "\(place) may be NULL")
+                add(
+                    .expand, "ALTER TABLE \(name) ALTER COLUMN \(column.quotedName) DROP NOT NULL",
+                    "\(place) may be NULL")
             } else if !earlier.isNotNull, column.isNotNull {
                 setNotNull(column, new, "\(place) may not be NULL any more")
             }
             if earlier.defaultExpression != column.defaultExpression {
                 let change = column.defaultExpression.map { "SET DEFAULT \($0)" } ?? "DROP DEFAULT"
                 add(
-                    .expand, "ALTER TABLE \(name) ALTER COLUMN \(column.name) \(change)", "\(place) has another default"
+                    .expand, "ALTER TABLE \(name) ALTER COLUMN \(column.quotedName) \(change)",
+                    "\(place) has another default"
                 )
             }
             if earlier.check != column.check { changeCheck(earlier, column, new) }
@@ -91,17 +94,17 @@ package struct MigrationDraft: Sendable {
         for column in before where !after.contains(where: { $0.name == column.name }) {
             if column.isNotNull, column.defaultExpression == nil {
                 add(
-                    .expand, "ALTER TABLE \(name) ALTER COLUMN \(column.name) DROP NOT NULL",
+                    .expand, "ALTER TABLE \(name) ALTER COLUMN \(column.quotedName) DROP NOT NULL",
                     "newer programs do not write \(new.name).\(column.name)")
             }
             add(
-                .contract, "ALTER TABLE \(name) DROP COLUMN \(column.name)",
+                .contract, "ALTER TABLE \(name) DROP COLUMN \(column.quotedName)",
                 "the column \(new.name).\(column.name) goes, with what it holds")
         }
     }
 
     private mutating func addColumn(_ column: ColumnModel, to table: TableModel) {
-        var definition = "\(column.name) \(column.sqlType)"
+        var definition = "\(column.quotedName) \(column.sqlType)"
         if let expression = column.defaultExpression { definition += " DEFAULT \(expression)" }
         let mayBeNotNull = column.isNotNull && column.defaultExpression != nil
         if mayBeNotNull { definition += " NOT NULL" }
@@ -115,9 +118,9 @@ package struct MigrationDraft: Sendable {
     }
 
     private mutating func setNotNull(_ column: ColumnModel, _ table: TableModel, _ meaning: String) {
-        let example = "UPDATE \(table.qualifiedName) SET \(column.name) = … WHERE \(column.name) IS NULL"
+        let example = "UPDATE \(table.qualifiedName) SET \(column.quotedName) = … WHERE \(column.quotedName) IS NULL"
         add(
-            .contract, "ALTER TABLE \(table.qualifiedName) ALTER COLUMN \(column.name) SET NOT NULL", meaning,
+            .contract, "ALTER TABLE \(table.qualifiedName) ALTER COLUMN \(column.quotedName) SET NOT NULL", meaning,
             review: "older rows need a value first: \(example)")
     }
 
@@ -125,7 +128,7 @@ package struct MigrationDraft: Sendable {
     private static let wider: [String: Set<String>] = ["integer": ["bigint"]]
 
     private mutating func changeType(_ earlier: ColumnModel, _ column: ColumnModel, _ table: TableModel) {
-        let change = "ALTER TABLE \(table.qualifiedName) ALTER COLUMN \(column.name) TYPE \(column.sqlType)"
+        let change = "ALTER TABLE \(table.qualifiedName) ALTER COLUMN \(column.quotedName) TYPE \(column.sqlType)"
         let meaning = "\(table.name).\(column.name) changes from \(earlier.sqlType) to \(column.sqlType)"
         if Self.wider[earlier.sqlType]?.contains(column.sqlType) == true {
             add(.expand, change, meaning + "; older programs cannot show the values that are new")
@@ -134,7 +137,7 @@ package struct MigrationDraft: Sendable {
         // The newer program needs the type at once, and the older one cannot use it.
         stopsOlderPrograms = true
         add(
-            .expand, "\(change) USING \(column.name)::\(column.sqlType)", meaning,
+            .expand, "\(change) USING \(column.quotedName)::\(column.sqlType)", meaning,
             review: "a value may not fit the new type, and older programs have to be stopped first")
     }
 
@@ -216,4 +219,9 @@ package struct MigrationDraft: Sendable {
             add(.expand, "ALTER TABLE \(new.qualifiedName) SET (\(storage))", "settings of \(new.name) change")
         }
     }
+}
+
+extension ColumnModel {
+    /// As SQL writes it.
+    fileprivate var quotedName: String { name }
 }
