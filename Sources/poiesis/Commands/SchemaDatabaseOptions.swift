@@ -21,7 +21,8 @@ struct SchemaDatabaseOptions: ParsableArguments {
                 configuration: config)
             guard let url = settings.text("database") else {
                 throw StartError(
-                    usage: "--database URL is missing; the private database of poiesis serve is looked after by its start")
+                    usage:
+                        "--database URL is missing; the private database of poiesis serve is looked after by its start")
             }
             let history = try history()
             let pool = PostgresPool(url: url, connections: 1)
