@@ -53,7 +53,7 @@ struct ContractDifference {
             let place = "\(new.name).\(property.swiftName)"
             guard let before = old.properties.first(where: { $0.jsonName == property.jsonName }) else {
                 lines.append(
-                    "\(place): \(property.declaredType) is new: it is read, stored and answered; nothing acts on it yet"
+                    "\(place): \(property.declaredType) is new: stored and answered as a client sends it; nothing else sets or uses it yet"
                 )
                 continue
             }
