@@ -43,6 +43,7 @@ test-swift: build-debug
 
 # The optimised programs, as they are shipped.
 test-end-to-end: build
+	swift build --product tes-generate
 	POIESIS_BIN=$(CURDIR)/bin/poiesis $(VENV)/bin/pytest Tests/EndToEnd -q -n 2 --dist loadfile
 
 lint: ## check formatting

@@ -40,6 +40,7 @@ let package = Package(
         .executable(name: "poiesis-exec", targets: ["poiesis-exec"]),
         .executable(name: "tes-generate", targets: ["tes-generate"]),
         .plugin(name: "GenerateFromSpec", targets: ["GenerateFromSpec"]),
+        .plugin(name: "UpdateSpec", targets: ["UpdateSpec"]),
     ],
     traits: [
         .trait(name: "Server", description: "The server and its client, not the generator alone."),
@@ -69,9 +70,19 @@ let package = Package(
         // The contract: document to code
         .target(name: "YAML", dependencies: ["CLibYAML"]),
         .target(name: "SpecDocument", dependencies: ["YAML"]),
-        .target(name: "SpecGenerator", dependencies: ["SpecDocument", "YAML"]),
+        .target(name: "Migrations"),
+        .target(name: "SpecGenerator", dependencies: ["Migrations", "SpecDocument", "YAML"]),
         .executableTarget(name: "tes-generate", dependencies: ["SpecDocument", "SpecGenerator", "YAML"]),
         .plugin(name: "GenerateFromSpec", capability: .buildTool(), dependencies: ["tes-generate"]),
+        .plugin(
+            name: "UpdateSpec",
+            capability: .command(
+                intent: .custom(
+                    verb: "update-spec", description: "Takes another version of the specification; --help says more."),
+                permissions: [
+                    .writeToPackageDirectory(reason: "It replaces the document in spec/ and drafts a migration there.")
+                ]),
+            dependencies: ["tes-generate"]),
         .target(name: "TES", plugins: generated),
 
         // Clients of other services
@@ -82,7 +93,8 @@ let package = Package(
 
         // Tasks
         .target(name: "TaskCore", dependencies: ["TES"]),
-        .target(name: "TaskStore", dependencies: ["Postgres", "TES", "TaskCore", logging], plugins: generated),
+        .target(
+            name: "TaskStore", dependencies: ["Migrations", "Postgres", "TES", "TaskCore", logging], plugins: generated),
         .target(name: "Filer", dependencies: ["HTTPClient", "LocalSystem", "TES", "TaskCore", crypto]),
         .target(name: "Orchestrator", dependencies: ["Filer", "LocalSystem", "TES", "TaskCore", logging, lifecycle]),
         .target(
@@ -102,8 +114,8 @@ let package = Package(
         .executableTarget(
             name: "poiesis",
             dependencies: [
-                "Conformance", "ContainerBackend", "Filer", "HTTPClient", "LocalSystem", "Orchestrator", "Postgres",
-                "Server", "TES",
+                "Conformance", "ContainerBackend", "Filer", "HTTPClient", "LocalSystem", "Migrations", "Orchestrator",
+                "Postgres", "Server", "TES",
                 "TaskCore",
                 "TaskStore", "YAML", argumentParser, hummingbird, lifecycle, logging,
                 unixSignals,
@@ -116,7 +128,7 @@ let package = Package(
 
         // Tests
         .testTarget(
-            name: "SpecGeneratorTests", dependencies: ["SpecDocument", "SpecGenerator", "YAML"],
+            name: "SpecGeneratorTests", dependencies: ["Migrations", "SpecDocument", "SpecGenerator", "YAML"],
             exclude: ["Golden", "Refusals"]),
         .testTarget(name: "TESTests", dependencies: ["TES"]),
         .testTarget(name: "TaskCoreTests", dependencies: ["TES", "TaskCore"]),
@@ -125,7 +137,8 @@ let package = Package(
         .testTarget(name: "FilerTests", dependencies: ["Filer", "HTTPClient", "LocalSystem", "TES", "TaskCore"]),
         .testTarget(name: "LocalSystemTests", dependencies: ["LocalSystem"]),
         .testTarget(
-            name: "TaskStoreTests", dependencies: ["LocalSystem", "Postgres", "TES", "TaskCore", "TaskStore", logging]),
+            name: "TaskStoreTests",
+            dependencies: ["LocalSystem", "Migrations", "Postgres", "TES", "TaskCore", "TaskStore", logging]),
         .testTarget(
             name: "BackendTests",
             dependencies: [

@@ -23,7 +23,7 @@ struct GenerateFromSpec: BuildToolPlugin {
             )
             return []
         }
-        return OwnTarget(spec: context.package.directoryURL.appending(path: "spec"), name: target.name)
+        return try OwnTarget(spec: context.package.directoryURL.appending(path: "spec"), name: target.name)
             .commands(parts, tool, output: output)
     }
 }

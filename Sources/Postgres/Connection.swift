@@ -69,6 +69,10 @@ struct Connection: ~Copyable {
         } catch .refused(let message) where message.isPreparedStatementTrouble && usesNames {
             usesNames = false
             return try attempt(batch)
+        } catch .refused(let message) where message.isStalePlan {
+            try command("DEALLOCATE ALL")
+            prepared = []
+            return try attempt(batch)
         }
     }
 
@@ -104,7 +108,7 @@ struct Connection: ~Copyable {
         }
         try readSync()
         // A transaction that the batch began itself is still open if the batch broke off.
-        if PQtransactionStatus(handle) != PQTRANS_IDLE { try rollBack() }
+        if PQtransactionStatus(handle) != PQTRANS_IDLE { try command("ROLLBACK") }
         if let failure { throw failure }
         guard results.count == batch.count else { throw .connectionLost("the batch was aborted") }
         return results
@@ -186,8 +190,9 @@ struct Connection: ~Copyable {
         }
     }
 
-    private func rollBack() throws(PostgresError) {
-        guard PQsendQueryParams(handle, "ROLLBACK", 0, nil, nil, nil, nil, 0) == 1, PQpipelineSync(handle) == 1 else {
+    /// Runs what has neither parameters nor rows, on its own.
+    private func command(_ sql: String) throws(PostgresError) {
+        guard PQsendQueryParams(handle, sql, 0, nil, nil, nil, nil, 0) == 1, PQpipelineSync(handle) == 1 else {
             throw .connectionLost(Self.message(handle))
         }
         _ = try read()
@@ -208,7 +213,7 @@ struct Connection: ~Copyable {
         }
         return ServerMessage(
             sqlState: field("C") ?? "XX000", primary: field("M") ?? Self.message(handle), detail: field("D"),
-            constraint: field("n"))
+            constraint: field("n"), routine: field("R"))
     }
 
     private func decode(_ result: OpaquePointer) -> PostgresResult {
@@ -232,10 +237,13 @@ struct Connection: ~Copyable {
         return PostgresResult(rows: decoded, affectedRows: Int(String(cString: PQcmdTuples(result))) ?? 0)
     }
 
-    /// A name from the statement's text (FNV-1a), so that every connection calls the same statement the same.
-    private static func name(_ sql: String) -> String {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for byte in sql.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        return "poiesis_" + String(hash, radix: 36)
-    }
+    /// A name from the statement's text, so that every connection calls the same statement the same.
+    private static func name(_ sql: String) -> String { "poiesis_" + fingerprint(sql) }
+}
+
+/// A short name for a text (FNV-1a, 64 bits): the same in every process, good against chance, not against malice.
+package func fingerprint(_ text: String) -> String {
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    return String(hash, radix: 36)
 }

@@ -38,11 +38,15 @@ package struct ServerMessage: Hashable, Sendable {
     package var primary: String
     package var detail: String?
     package var constraint: String?
+    /// The function of the server's source that reports it: tells apart what has one code, in any language.
+    var routine: String?
 
     /// 23505
     package var isUniqueViolation: Bool { sqlState == "23505" }
     /// A named prepared statement that another connection of a pooler holds or lacks.
     var isPreparedStatementTrouble: Bool { sqlState == "26000" || sqlState == "42P05" }
+    /// A prepared statement whose result would have other types now: a migration changed a column's.
+    var isStalePlan: Bool { sqlState == "0A000" && routine == "RevalidateCachedQuery" }
     /// Shutdown, failover, read-only standby, serialisation failure, deadlock, too many connections, a connection that broke.
     package var isTransient: Bool {
         ["57P01", "57P02", "57P03", "25006", "40001", "40P01", "53300"].contains(sqlState) || sqlState.hasPrefix("08")

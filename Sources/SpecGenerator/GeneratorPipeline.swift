@@ -1,3 +1,4 @@
+import Migrations
 package import SpecDocument
 package import YAML
 
@@ -34,6 +35,8 @@ package struct GeneratorPipeline: Sendable {
         package var references: [String: String]
         package var overlay: YAMLNode?
         package var persistence: YAMLNode?
+        /// The files of migrations, in any order.
+        package var migrations: [(path: String, text: String)]
 
         /// - Parameters:
         ///   - document: the main document's name in `files`.
@@ -41,13 +44,14 @@ package struct GeneratorPipeline: Sendable {
         ///   - references: absolute URL → name in `files`.
         package init(
             document: String, files: [String: YAMLNode], references: [String: String] = [:], overlay: YAMLNode? = nil,
-            persistence: YAMLNode? = nil
+            persistence: YAMLNode? = nil, migrations: [(path: String, text: String)] = []
         ) {
             self.document = document
             self.files = files
             self.references = references
             self.overlay = overlay
             self.persistence = persistence
+            self.migrations = migrations
         }
     }
 
@@ -80,7 +84,14 @@ package struct GeneratorPipeline: Sendable {
             return [GeneratedFile(name: "Description.swift", text: description.render(contract, access: access))]
         case .store:
             let tables = try tables(input, contract)
-            return [
+            let migrations = try input.history()
+            let history =
+                migrations.isEmpty
+                ? []
+                : [
+                    GeneratedFile(name: "Migrations.swift", text: MigrationRenderer(access: access).render(migrations))
+                ]
+            return history + [
                 GeneratedFile(name: "Schema.swift", text: SchemaRenderer(access: access).render(tables, contract)),
                 GeneratedFile(
                     name: "Statements.swift", text: StatementRenderer(access: access).render(tables, contract)),
@@ -122,22 +133,6 @@ package struct GeneratorPipeline: Sendable {
         return statements.map { $0 + ";\n" }.joined(separator: "\n")
     }
 
-    /// What changes between two versions of a specification, and the draft of a migration of its tables.
-    ///
-    /// Both are compared without the overlay: it is ours, not the specification's. The tables are those with it.
-    package func difference(
-        from old: Input, to new: Input
-    ) throws(Diagnostics) -> (changes: [SpecChange], migration: [MigrationDraft.Step]) {
-        func load(_ input: Input) throws(Diagnostics) -> SpecDocument {
-            try DocumentLoader(documents: input.files, references: input.references).load(input.document)
-        }
-        let changes = SpecDifference.changes(from: try load(old), to: try load(new))
-        guard old.persistence != nil, new.persistence != nil else { return (changes, []) }
-        let draft = MigrationDraft(
-            from: try tables(old, try contract(old)), to: try tables(new, try contract(new)))
-        return (changes, draft.steps)
-    }
-
     private func overlaid(_ input: Input) throws(Diagnostics) -> [String: YAMLNode] {
         var files = input.files
         if let overlay = input.overlay, let document = files[input.document] {
@@ -150,14 +145,14 @@ package struct GeneratorPipeline: Sendable {
         SourceLocation(file: input.document, line: 1, column: 1)
     }
 
-    private func contract(_ input: Input) throws(Diagnostics) -> Contract {
+    func contract(_ input: Input) throws(Diagnostics) -> Contract {
         let files = try overlaid(input)
         let document = try DocumentLoader(documents: files, references: input.references).load(input.document)
         var lowering = Lowering(document)
         return try lowering.contract()
     }
 
-    private func tables(_ input: Input, _ contract: Contract) throws(Diagnostics) -> [TableModel] {
+    func tables(_ input: Input, _ contract: Contract) throws(Diagnostics) -> [TableModel] {
         guard let node = input.persistence else {
             throw Diagnostics([
                 Diagnostic(

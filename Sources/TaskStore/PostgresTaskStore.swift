@@ -242,10 +242,11 @@ package final class PostgresTaskStore: TaskStore {
 
     package func heartbeat(_ worker: WorkerID) async throws(TaskStoreError) {
         let sql = """
-            INSERT INTO poiesis.workers (worker_id, host) VALUES ($1, $2)
-            ON CONFLICT (worker_id) DO UPDATE SET heartbeat_at = clock_timestamp(), host = excluded.host
+            INSERT INTO poiesis.workers (worker_id, host, schema_version) VALUES ($1, $2, $3) ON CONFLICT (worker_id)
+            DO UPDATE SET heartbeat_at = clock_timestamp(), host = excluded.host, schema_version = excluded.schema_version
             """
-        _ = try await read([Statement(sql, [.text(worker.description), .text(worker.host)])])
+        let version = PostgresValue.integer(Int64(SchemaSetup.version))
+        _ = try await read([Statement(sql, [.text(worker.description), .text(worker.host), version])])
     }
 
     package func takeBackLost(lease: Duration) async throws(TaskStoreError) -> Int {

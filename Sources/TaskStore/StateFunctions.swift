@@ -1,6 +1,7 @@
 /// The only writers of a task's state, called alike by worker, recorder, controller and API.
 ///
-/// Versioned and kept for two releases: tasks that run for days outlive an upgrade. ``LifeCycle`` is the same life cycle in
+/// Versioned and kept for two releases: tasks that run for days outlive an upgrade, and an older program calls what a newer one
+/// has replaced. So a function of a version may be replaced only by one that older programs can call just as well. ``LifeCycle`` is the same life cycle in
 /// Swift; the contract suite compares every pair of states.
 enum StateFunctions {
     /// In the order of creation.

@@ -1,6 +1,7 @@
 import Logging
 import Postgres
 import ServiceLifecycle
+import TaskCore
 import TaskStore
 
 /// The given database, or the private one, which ends with the program and is started again when it ends before.
@@ -50,8 +51,11 @@ final class Database: Service {
     }
 
     /// The store on its schema, ready for use.
-    func store(_ composition: Composition) async throws -> PostgresTaskStore {
-        try await SchemaSetup.prepare(pool)
+    ///
+    /// - Parameter worker: the one that is to be started, if there is one.
+    func store(_ composition: Composition, worker: WorkerID? = nil) async throws -> PostgresTaskStore {
+        let logger = logger
+        try await SchemaSetup(pool, worker: worker) { logger.notice("\($0)") }.run()
         let store = PostgresTaskStore(
             pool: pool, metadata: composition.metadata, logger: logger, localClock: Composition.clock)
         try await store.maintain()

@@ -27,7 +27,8 @@ struct SchemaCommand: AsyncParsableCommand {
         commandName: "schema", abstract: "The PostgreSQL schema.",
         discussion: """
             Example:
+              poiesis schema status --database postgresql://poiesis@db/poiesis
               poiesis schema print > schema.sql
             """,
-        subcommands: [SchemaPrintCommand.self])
+        subcommands: [SchemaPrintCommand.self, SchemaStatusCommand.self, SchemaMigrateCommand.self])
 }

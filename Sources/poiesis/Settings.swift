@@ -1,7 +1,6 @@
 import ArgumentParser
 import Foundation
 import Postgres
-import TaskStore
 import YAML
 
 /// What a person got wrong, in one sentence that names the thing and the remedy.
@@ -17,12 +16,14 @@ struct StartError: Error, CustomStringConvertible {
         isUsage = true
     }
 
-    /// Runs a server; says why it could not and exits, with 64 where what was typed is wrong.
+    /// Runs a server, or what needs its database; says why it could not and exits, with 64 where what was typed is wrong.
     static func exiting(_ body: () async throws -> Void) async throws {
         // A log whose reader has gone must not end the server.
         signal(SIGPIPE, SIG_IGN)
         do {
             try await body()
+        } catch let error as ExitCode {
+            throw error
         } catch let error as StartError where error.isUsage {
             Terminal.error(error.description)
             throw ExitCode(64)
@@ -34,7 +35,6 @@ struct StartError: Error, CustomStringConvertible {
 
     private static func sentence(_ error: any Error) -> String {
         switch error {
-        case let error as SchemaVersionError: error.description
         case PostgresError.refused(let message) where message.sqlState == "42501":
             "the database's user lacks a right: \(message.primary). Let it own the schema poiesis, or create schemas in the database"
         case let error as PostgresError: "\(error): start it, or correct --database"

@@ -18,29 +18,20 @@ struct SpecDiffCommand {
 
     /// Ends the program with 1 where something differs, and with 2 where a document cannot be read.
     func run() throws {
-        let changes: [SpecChange]
-        let steps: [MigrationDraft.Step]
+        let report: DifferenceReport
         do {
-            (changes, steps) = try GeneratorPipeline().difference(
+            report = try GeneratorPipeline().difference(
                 from: try options.input(document: old), to: try options.input(document: new))
         } catch {
             let message = (error as? UsageError)?.message ?? "\(error)"
             FileHandle.standardError.write(Data("tes-generate: \(message)\n".utf8))
             exit(2)
         }
-        for change in changes { print(change) }
-        if !steps.isEmpty {
-            print("\nfor the tables:")
-            for step in steps { print("  \(step.phase.rawValue): \(step.meaning)") }
-        }
+        print(report.text)
         if let file = options.migration {
-            let text = steps.map { "-- \($0.phase.rawValue): \($0.meaning)\n\($0.sql);\n" }.joined(separator: "\n")
-            try Data(("-- A draft from \(old) to \(new): read it before it is used.\n\n" + text).utf8).write(
-                to: URL(filePath: file))
+            let title = "A draft from \(old) to \(new): read it before it is used."
+            try Data((report.draft?.file(title: title) ?? "-- \(title)\n").utf8).write(to: URL(filePath: file))
         }
-        if changes.isEmpty && steps.isEmpty { return print("no normative difference") }
-        let breaking = changes.count { $0.weight == .breaking }
-        print("\n\(breaking) breaking, \(changes.count - breaking) compatible")
-        exit(1)
+        if !report.isEmpty { exit(1) }
     }
 }

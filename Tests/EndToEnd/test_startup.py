@@ -12,7 +12,8 @@ from harness.commands import Commands
 from harness.processes import REPOSITORY, free_port
 
 SUBCOMMANDS = [[], ["serve"], ["run"], ["task"], ["task", "create"], ["task", "get"], ["task", "list"],
-               ["task", "watch"], ["task", "logs"], ["task", "cancel"], ["schema"], ["schema", "print"]]
+               ["task", "watch"], ["task", "logs"], ["task", "cancel"], ["schema"], ["schema", "print"],
+               ["schema", "status"], ["schema", "migrate"]]
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ import YAML
 
     @Test func theRuntimeGetsTheAccessLevelInItsCodeAlone() throws {
         let folder = ProjectSpecificationTests.root.appending(path: "Sources/TES/Runtime")
-        let names = try FileManager.default.contentsOfDirectory(atPath: folder.path())
+        let names = try FileManager.default.contentsOfDirectory(atPath: folder.path(percentEncoded: false))
         #expect(names.count > 10)
         for name in names {
             let source = try String(contentsOf: folder.appending(path: name), encoding: .utf8)

@@ -104,13 +104,4 @@ struct StateFunctionTests {
         #expect(try row.int64() == 1)
         for pool in pools { await pool.close() }
     }
-
-    @Test(arguments: [SchemaSetup.version - 1, SchemaSetup.version + 1])
-    func anotherVersionsSchemaIsRefused(_ version: Int) async throws {
-        try await StoreHarness.withDatabase { pool, _ in
-            _ = try await pool.run("UPDATE poiesis.instance SET schema_version = $1", [.integer(Int64(version))])
-            let error = await #expect(throws: SchemaVersionError.self) { try await SchemaSetup.prepare(pool) }
-            #expect(error?.found == version)
-        }
-    }
 }

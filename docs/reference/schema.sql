@@ -198,6 +198,7 @@ CREATE TABLE poiesis.workers (
     heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     cpu_cores integer,
     memory bigint,
+    schema_version integer NOT NULL DEFAULT 1,
     PRIMARY KEY (worker_id)
 );
 
@@ -209,7 +210,19 @@ CREATE TABLE poiesis.instance (
     schema_version integer NOT NULL,
     counted_before xid8 NOT NULL DEFAULT '0',
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    serves_from integer NOT NULL DEFAULT 1,
+    functions text,
     PRIMARY KEY (singleton)
 );
 
 COMMENT ON TABLE poiesis.instance IS 'One row, which says what this database is and which schema it has.';
+
+CREATE TABLE poiesis.migrations (
+    version integer NOT NULL,
+    phase text NOT NULL,
+    name text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (version, phase)
+);
+
+COMMENT ON TABLE poiesis.migrations IS 'What led to this schema, and when; a new database has them all from the start.';

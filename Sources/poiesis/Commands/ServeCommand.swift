@@ -44,8 +44,8 @@ struct ServeCommand: AsyncParsableCommand {
             settings: settings, logger: logger, roots: try settings.fileRoots(), closedFolders: [data.folder.path])
         let database = try await Database(settings: settings, data: data, logger: logger)
         defer { database.stop() }
-        let store = try await database.store(composition)
         let worker = try data.worker()
+        let store = try await database.store(composition, worker: worker)
         let backend = try await composition.backend(store: store, worker: worker, data: data)
         let wakeUp = WakeUp()
         var api = APIParts(composition: composition, store: store, listener: listener)
