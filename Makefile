@@ -4,6 +4,8 @@ SHELL := /bin/bash
 RELEASE := .build/release
 DEBUG := .build/debug
 VENV := .build-tests/venv
+# Each worker of the end-to-end tests has an engine of its own, which only root can start; one that is shared takes one worker.
+WORKERS := $(shell [ "$$(id -u)" = 0 ] && [ -z "$$POIESIS_TEST_ENGINE" ] && echo 2 || echo 1)
 SPEC := --document spec/tes/1.1.0/openapi.yaml \
 	--reference https://raw.githubusercontent.com/ga4gh-discovery/ga4gh-service-info/v1.0.0/service-info.yaml=spec/tes/1.1.0/service-info.yaml \
 	--overlay spec/overlay.yaml --persistence spec/persistence.yaml
@@ -25,14 +27,14 @@ build: setup ## build bin/poiesis and bin/poiesis-exec
 	swift build -c release --product poiesis-exec
 	@mkdir -p bin && install $(RELEASE)/poiesis $(RELEASE)/poiesis-exec bin/
 
-demo: build ## run real tasks on real data and show their results
+demo: setup-tests build ## run real tasks on real data and show their results
 	@scripts/demo
 
 test: setup-tests lint test-swift test-end-to-end ## run all tests
 
 check: setup-tests lint test-swift ## the tests that need under three minutes, once things are built
 	@mkdir -p .build-tests/bin && install $(DEBUG)/poiesis $(DEBUG)/poiesis-exec .build-tests/bin/
-	POIESIS_BIN=$(CURDIR)/.build-tests/bin/poiesis $(VENV)/bin/pytest -q -n 2 --dist loadfile \
+	POIESIS_BIN=$(CURDIR)/.build-tests/bin/poiesis $(VENV)/bin/pytest -q -n $(WORKERS) --dist loadfile \
 		Tests/EndToEnd/test_api_http.py Tests/EndToEnd/test_running.py
 
 build-debug:
@@ -44,7 +46,7 @@ test-swift: build-debug
 # The optimised programs, as they are shipped.
 test-end-to-end: build
 	swift build --product tes-generate
-	POIESIS_BIN=$(CURDIR)/bin/poiesis $(VENV)/bin/pytest Tests/EndToEnd -q -n 2 --dist loadfile
+	POIESIS_BIN=$(CURDIR)/bin/poiesis $(VENV)/bin/pytest Tests/EndToEnd -q -n $(WORKERS) --dist loadfile
 
 lint: ## check formatting
 	@swift format lint --strict --recursive Package.swift Plugins Sources Tests Benchmarks Examples

@@ -117,12 +117,13 @@ let package = Package(
                 "Conformance", "ContainerBackend", "Filer", "HTTPClient", "LocalSystem", "Migrations", "Orchestrator",
                 "Postgres", "Server", "TES",
                 "TaskCore",
-                "TaskStore", "YAML", argumentParser, hummingbird, lifecycle, logging,
+                "TaskStore", "YAML", argumentParser, hummingbird, lifecycle, logging, nioCore,
                 unixSignals,
             ]),
         .executableTarget(
             name: "poiesis-exec", dependencies: ["CLinux", "TaskCore"],
-            linkerSettings: [.unsafeFlags(["-static-executable"])]),
+            // gold, which is the default, does not link glibc 2.39 statically once unused sections are to go.
+            linkerSettings: [.unsafeFlags(["-static-executable", "-use-ld=lld"])]),
 
         .executableTarget(name: "json-benchmark", dependencies: ["TES"], path: "Benchmarks/json-benchmark"),
 

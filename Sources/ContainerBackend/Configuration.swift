@@ -18,21 +18,17 @@ package struct ContainerConfiguration: Hashable, Sendable {
         if !socket.hasPrefix("/") { return nil }
     }
 
-    /// The usual places of an engine's socket, in the order in which they are tried.
+    /// The usual places of an engine's socket, in the order in which they are tried; `DOCKER_HOST` stands alone.
     package static func candidates(environment: [String: String]) -> [String] {
-        var sockets: [String] = []
-        if let host = environment["DOCKER_HOST"], host.hasPrefix("unix://") {
-            sockets.append(String(host.dropFirst(7)))
-        }
-        sockets.append("/var/run/docker.sock")
-        if let runtime = environment["XDG_RUNTIME_DIR"] { sockets.append(runtime + "/podman/podman.sock") }
-        sockets.append("/run/podman/podman.sock")
-        return sockets
+        if let host = environment["DOCKER_HOST"], !host.isEmpty { return [host] }
+        var sockets = ["unix:///var/run/docker.sock"]
+        if let runtime = environment["XDG_RUNTIME_DIR"] { sockets.append("unix://" + runtime + "/podman/podman.sock") }
+        return sockets + ["unix:///run/podman/podman.sock"]
     }
 
     /// The first usual place where there is a socket.
     package static func find(environment: [String: String]) -> ContainerConfiguration? {
-        candidates(environment: environment).first(where: FileManager.default.fileExists(atPath:)).map(
-            ContainerConfiguration.init(socket:))
+        candidates(environment: environment).lazy.compactMap(ContainerConfiguration.init(url:))
+            .first { FileManager.default.fileExists(atPath: $0.socket) }
     }
 }

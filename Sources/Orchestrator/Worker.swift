@@ -51,6 +51,11 @@ package final class Worker: Service {
                 await claim(&group, total, rounds)
                 rounds += 1
             }
+            let running = state.withLock { $0.running.count }
+            if running > 0 {
+                logger.notice(
+                    "tasks run on without this server; its next start takes them up", metadata: ["tasks": "\(running)"])
+            }
             group.cancelAll()
         }
     }

@@ -2,6 +2,7 @@ import Foundation
 import Hummingbird
 import LocalSystem
 import Logging
+import NIOCore
 import Orchestrator
 import Postgres
 import Server
@@ -55,10 +56,11 @@ struct APIParts {
         configuration.maximumGracefulShutdownDuration = .seconds(20)
         do {
             try await ServiceGroup(configuration: configuration).run()
+        } catch let error as IOError {
+            let reason = FileError("listen", address.host, code: error.errnoCode).reason
+            throw StartError("cannot listen on \(address.host):\(address.port): \(reason). Give another with --listen")
         } catch {
-            throw StartError(
-                "cannot listen on \(address.host):\(address.port), or a part of the server failed: \(error). Is the port in use? Give another with --listen"
-            )
+            throw StartError("a part of the server failed: \(error)")
         }
     }
 }

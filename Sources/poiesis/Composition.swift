@@ -75,10 +75,15 @@ struct Composition {
             guard let usual = ContainerConfiguration.find(environment: settings.variables) else {
                 let places = ContainerConfiguration.candidates(environment: settings.variables).joined(separator: ", ")
                 throw StartError(
-                    "no container engine was found at \(places): start Docker or Podman, or give --engine unix://SOCKET"
+                    "no container engine was found at \(places): start Docker or Podman, or give its socket with --engine unix://SOCKET"
                 )
             }
             found = usual
+        }
+        guard FileManager.default.isWritableFile(atPath: found.socket) else {
+            throw StartError(
+                "this user may not use the container engine at \(found.socket): join its group (for Docker: sudo usermod -aG docker $USER, then log in again), or give another with --engine"
+            )
         }
         found.registries = RegistryLogins(
             file: settings.text("registry.config"), environment: settings.variables)
@@ -126,7 +131,10 @@ extension Settings {
                     usage: "--allow-files takes an absolute path, DIR or DIR:ro or DIR:rw, not \(argument)")
             }
             guard (try? Folder(root.path)) != nil else {
-                throw StartError(usage: "the folder \(root.path) of --allow-files does not exist")
+                throw StartError(
+                    usage:
+                        "the folder \(root.path) of --allow-files does not exist; after a folder stands nothing, :ro or :rw"
+                )
             }
             return root
         }

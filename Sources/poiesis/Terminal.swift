@@ -8,6 +8,14 @@ enum Terminal {
         do { try FileHandle.standardOutput.write(contentsOf: Data((text + "\n").utf8)) } catch { Foundation.exit(74) }
     }
 
+    /// Other people's text as it is, but for what a terminal would obey.
+    static func pass(_ text: String, toErrors: Bool = false) {
+        let handle = toErrors ? FileHandle.standardError : .standardOutput
+        do { try handle.write(contentsOf: Data(printable(text, keepingNewlines: true).utf8)) } catch {
+            Foundation.exit(74)
+        }
+    }
+
     /// A JSON document; what a terminal would obey is written as JSON's own escapes.
     static func print(json bytes: [UInt8]) {
         var text = ""

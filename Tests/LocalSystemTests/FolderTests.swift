@@ -143,11 +143,11 @@ struct FolderTests {
     func modesAreExactWhateverTheUmask(_ mode: UInt32) throws {
         try withScratchFolder { folder, path in
             try folder.write("file", [1], mode: mode)
-            try folder.makeFolders("a/b", mode: mode | 0o111)
+            try folder.makeFolders("a/b", mode: mode | 0o311)
             var status = stat()
             #expect(stat(path + "/file", &status) == 0 && status.st_mode & 0o7777 == mode)
-            #expect(stat(path + "/a/b", &status) == 0 && status.st_mode & 0o7777 == mode | 0o111)
-            #expect(stat(path + "/a", &status) == 0 && status.st_mode & 0o7777 == mode | 0o111)
+            #expect(stat(path + "/a/b", &status) == 0 && status.st_mode & 0o7777 == mode | 0o311)
+            #expect(stat(path + "/a", &status) == 0 && status.st_mode & 0o7777 == mode | 0o311)
         }
     }
 

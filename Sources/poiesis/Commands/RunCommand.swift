@@ -6,6 +6,7 @@ import LocalSystem
 import Logging
 import Orchestrator
 import ServiceLifecycle
+import Synchronization
 import TES
 import TaskCore
 import TaskStore
@@ -45,6 +46,10 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     private func runTask() async throws -> Int32 {
+        // From the first moment on: what was made is removed again.
+        let interruption = Interruption()
+        let signals = Task { await interruption.wait() }
+        defer { signals.cancel() }
         let scratch =
             machine.data ?? FileManager.default.temporaryDirectory.path(percentEncoded: false)
             + "poiesis-run-\(UUID().uuidString.lowercased())"
@@ -52,9 +57,9 @@ struct RunCommand: AsyncParsableCommand {
         let (task, problems) = try readTask()
         let roots = [FileRoot(path: "/", isWritable: true)]
         let data = try DataFolder(settings: settings)
+        defer { if machine.data == nil { try? FileManager.default.removeItem(atPath: scratch) } }
         let composition = try Composition(
             settings: settings, logger: try settings.makeLogger(), roots: roots, closedFolders: [data.folder.path])
-        defer { if machine.data == nil { try? FileManager.default.removeItem(atPath: scratch) } }
         let accepted = try TaskValidation.accept(task, read: problems, rules: composition.rules)
         let store = InMemoryTaskStore(metadata: composition.metadata, clock: Composition.clock)
         let worker = try data.worker()
@@ -64,17 +69,16 @@ struct RunCommand: AsyncParsableCommand {
         let id = store.newID()
         try await store.create(NewTask(id: id, principal: .everyone, task: stored, warnings: accepted.warnings))
         let wakeUp = WakeUp()
+        guard
+            interruption.set({
+                _ = try? await store.cancel(id, for: .everyone)
+                wakeUp.signal()
+            })
+        else { return 130 }
         let service = Worker(id: worker, store: store, backend: backend, wakeUp: wakeUp, logger: composition.logger)
         let end = try await withThrowingTaskGroup(of: TESTask?.self) { group in
             group.addTask {
                 try await service.run()
-                return nil
-            }
-            group.addTask {
-                for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm) {
-                    _ = try await store.cancel(id, for: .everyone)
-                    wakeUp.signal()
-                }
                 return nil
             }
             group.addTask { try await Self.follow(id, store) }
@@ -107,9 +111,8 @@ struct RunCommand: AsyncParsableCommand {
         while true {
             guard let task = try await store.task(id, view: .full, for: .everyone) else { return nil }
             for log in (task.logs?.last?.logs ?? []).dropFirst(shown) {
-                for text in [log.stdout, log.stderr] {
-                    if let text, !text.isEmpty { Terminal.print(printable(text, keepingNewlines: true)) }
-                }
+                Terminal.pass(log.stdout ?? "")
+                Terminal.pass(log.stderr ?? "", toErrors: true)
                 shown += 1
             }
             for line in progress.lines(task) { Terminal.error(line) }
@@ -119,9 +122,36 @@ struct RunCommand: AsyncParsableCommand {
     }
 }
 
+/// What Ctrl-C does: nothing but being noted before there is a task, then cancelling it.
+private final class Interruption: Sendable {
+    private let state = Mutex<(hasCome: Bool, cancel: (@Sendable () async -> Void)?)>((false, nil))
+
+    /// - Returns: false where a signal has come already.
+    func set(_ cancel: @escaping @Sendable () async -> Void) -> Bool {
+        state.withLock { state in
+            state.cancel = cancel
+            return !state.hasCome
+        }
+    }
+
+    /// Handles signals until the Swift task is cancelled.
+    func wait() async {
+        for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm) {
+            let cancel = state.withLock { state in
+                state.hasCome = true
+                return state.cancel
+            }
+            await cancel?()
+        }
+    }
+}
+
 /// A file's bytes, or standard input's for `-`.
 func readInput(_ file: String) throws -> [UInt8] {
     if file == "-" { return Array(FileHandle.standardInput.readDataToEndOfFile()) }
-    guard let data = FileManager.default.contents(atPath: file) else { throw StartError(usage: "cannot read \(file)") }
-    return Array(data)
+    do { return Array(try Data(contentsOf: URL(filePath: file))) } catch {
+        let reason = (error as? CocoaError)?.underlying.flatMap { ($0 as? POSIXError)?.code }
+        let words = reason.map { FileError("read", file, code: $0.rawValue).reason } ?? error.localizedDescription
+        throw StartError(usage: "cannot read \(file): \(words)")
+    }
 }

@@ -59,8 +59,9 @@ struct ServerOptions: ParsableArguments {
         guard let answer = try? JSONDecoder().decode(Answer.self, from: Data(body.utf8)) else {
             return "the server answered with status \(status): \(body)"
         }
-        return ([answer.message] + (answer.errors ?? []).map { "  \($0.pointer) \($0.message)" }).joined(
-            separator: "\n")
+        // Of one problem the message says everything.
+        let problems = (answer.errors ?? []).filter { !answer.message.hasSuffix($0.message) }
+        return ([answer.message] + problems.map { "  \($0.pointer) \($0.message)" }).joined(separator: "\n")
     }
 }
 
@@ -83,7 +84,10 @@ struct TaskCreateCommand: AsyncParsableCommand {
 
     func run() async throws {
         let document: [UInt8]
-        do { document = try readInput(file) } catch { throw ValidationError("\(error)") }
+        do { document = try readInput(file) } catch {
+            Terminal.error("\(error)")
+            throw ExitCode(64)
+        }
         try await server.withTransport { transport in
             let answer = try await transport.send(method: "POST", path: "/tasks", query: [], body: document)
             let id = try answer.decode(TESCreateTaskResponse.self).id
@@ -92,7 +96,11 @@ struct TaskCreateCommand: AsyncParsableCommand {
             let task = try await waitForEnd(id, TESClient(transport: transport)) { Terminal.error($0) }
             for line in TaskEnd.lines(task) { Terminal.error(line) }
             let code = TaskEnd.exitCode(task)
-            if code != 0 { throw ExitCode(code) }
+            if code == 0 { return }
+            if task.logs?.last?.logs.isEmpty == false {
+                Terminal.error("what it wrote: poiesis task logs \(printable(id))")
+            }
+            throw ExitCode(code)
         }
     }
 }
@@ -252,7 +260,7 @@ struct TaskLogsCommand: AsyncParsableCommand {
                     for (stream, text) in [("stdout", executor.stdout), ("stderr", executor.stderr)] {
                         guard let text, !text.isEmpty else { continue }
                         Terminal.print("== \(name), \(stream)")
-                        Terminal.print(printable(text, keepingNewlines: true))
+                        Terminal.pass(text.hasSuffix("\n") ? text : text + "\n")
                     }
                 }
                 for line in log.systemLogs ?? [] { Terminal.print("== system: " + printable(line)) }
