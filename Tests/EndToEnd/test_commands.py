@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import time
 import uuid
 
 import pytest
@@ -98,6 +99,29 @@ def test_run_exits_with_130_after_ctrl_c(interrupted):
 
 def test_run_cancels_after_ctrl_c(interrupted, engine, containers_before):
     wait_until(lambda: not engine.our_containers() - containers_before, "no container is left", 15)
+
+
+@pytest.mark.parametrize("delay", [0.1, 0.2, 0.3, 0.45])
+def test_ctrl_c_before_the_task_leaves_nothing(poiesis, engine, containers_before, tmp_path, delay):
+    tmp_path.chmod(0o711)
+    process = poiesis.start("run", poiesis.file(task("sleep 600")), env={"TMPDIR": str(tmp_path)})
+    try:
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=40)
+    finally:
+        process.kill()
+        process.wait()
+    # Before it can handle signals it has made nothing.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert list(tmp_path.iterdir()) == []
+    wait_until(lambda: not engine.our_containers() - containers_before, "no container is left", 15)
+
+
+def test_run_passes_output_on_as_it_is(poiesis):
+    done = poiesis("run", poiesis.file(task("printf 'no line end'; echo to-stderr >&2")))
+    assert done.stdout == "no line end"
+    assert "to-stderr" in done.stderr
 
 
 @pytest.mark.parametrize("document", [{}, {"executors": []}, {"executors": [{"image": "", "command": ["x"]}]}], ids=str)

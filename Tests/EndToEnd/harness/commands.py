@@ -28,9 +28,9 @@ class Commands:
         return subprocess.run([BINARY, *map(str, arguments)], input=stdin, capture_output=True, text=True,
                               errors="replace", timeout=seconds, env={**self.env, **(env or {})}, cwd=self.home)
 
-    def start(self, *arguments):
+    def start(self, *arguments, env=None):
         return subprocess.Popen([BINARY, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True, env=self.env, cwd=self.home,
+                                stderr=subprocess.PIPE, text=True, env={**self.env, **(env or {})}, cwd=self.home,
                                 preexec_fn=end_with_us)
 
     def file(self, document, name="task.json"):
