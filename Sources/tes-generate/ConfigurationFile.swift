@@ -47,7 +47,7 @@ struct ConfigurationFile {
             return try parseYAML(String(decoding: data, as: UTF8.self), file: path)
         } catch {
             throw Diagnostics([
-                Diagnostic(error.location, error.message, hint: "the file must be JSON, one document")
+                Diagnostic(error.location, error.message, hint: "the file must be YAML or JSON, one document")
             ])
         }
     }

@@ -26,7 +26,7 @@ import YAML
     /// A file that is no YAML says where; everything else says what to do, too.
     @Test(arguments: SpecificationFolder.all(in: "Refusals"))
     func eachErrorIsFollowedByAHint(_ folder: SpecificationFolder) throws {
-        if ["duplicate-key", "not-yaml"].contains(folder.description) { return }
+        if ["duplicate-key", "not-yaml", "configuration-duplicate-key"].contains(folder.description) { return }
         let lines = try refusal(of: folder).split(separator: "\n")
         for (index, line) in lines.enumerated() where line.contains(": error: ") {
             let place = line.prefix { $0 != " " }
@@ -43,7 +43,8 @@ import YAML
         let exception = ["there is no persistence file"]
         var count = 0
         for folder in ["Sources/SpecDocument", "Sources/SpecGenerator"] {
-            for file in try SwiftCompiler.sources(of: folder) {
+            // What is wrong with a migration's file is said by Migrations: see MigrationTests.
+            for file in try SwiftCompiler.sources(of: folder) where !file.hasSuffix("/RenderMigrations.swift") {
                 for message in Self.messages(in: try String(contentsOfFile: file, encoding: .utf8)) {
                     count += 1
                     let pattern = try Regex(
