@@ -21,7 +21,7 @@ struct ConsumerTarget {
                 "JSONEnumeration.swift", "JSONReader.swift", "JSONReaderText.swift", "JSONWriter.swift",
                 "RequestProblem.swift", "TextScan.swift", "Timestamp.swift",
             ]),
-        "validation": Part(generated: ["Validation.swift"], runtime: ["JSONValidated.swift"]),
+        "validation": Part(generated: ["Validation.swift"], runtime: ["JSONValidated.swift", "TextPattern.swift"]),
         "client": Part(
             generated: ["Operations.swift", "Client.swift"],
             runtime: ["ClientTransport.swift", "PercentEncoding.swift"]),

@@ -5,9 +5,9 @@ package struct Diagnostic: Error, Hashable, Sendable, CustomStringConvertible {
     package var location: SourceLocation
     package var message: String
     /// What to do about it; printed as a note after the error.
-    package var hint: String?
+    package var hint: String
 
-    package init(_ location: SourceLocation, _ message: String, hint: String? = nil) {
+    package init(_ location: SourceLocation, _ message: String, hint: String) {
         self.location = location
         self.message = message
         self.hint = hint
@@ -15,9 +15,7 @@ package struct Diagnostic: Error, Hashable, Sendable, CustomStringConvertible {
 
     /// `file:line:col: error: …`, with the hint on a line of its own.
     package var description: String {
-        let error = "\(location): error: \(message)"
-        guard let hint else { return error }
-        return error + "\n\(location): note: \(hint)"
+        "\(location): error: \(message)\n\(location): note: \(hint)"
     }
 }
 

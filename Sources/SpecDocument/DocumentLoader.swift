@@ -35,18 +35,25 @@ package struct DocumentLoader: Sendable {
 
     private func checkRoot(_ root: YAMLNode, _ loader: inout SchemaLoader) {
         guard let version = root["openapi"] else {
-            loader.found.append(Diagnostic(root.location, "an OpenAPI document starts with \"openapi: 3.0.x\""))
+            loader.found.append(
+                Diagnostic(
+                    root.location, "an OpenAPI document starts with \"openapi: 3.0.x\"",
+                    hint: "is this another kind of file, or Swagger 2.0?"))
             return
         }
         if version.text?.hasPrefix("3.0.") != true {
             loader.found.append(
-                Diagnostic(version.location, "OpenAPI \(version.text ?? "") is not supported; 3.0.x is"))
+                Diagnostic(
+                    version.location, "OpenAPI \(version.text ?? "") is not supported; 3.0.x is",
+                    hint: "convert the document; its schemas may mean something else in another version"))
         }
         let known: Set = ["openapi", "info", "servers", "paths", "components", "security", "tags", "externalDocs"]
         for entry in root.entries ?? [] where !known.contains(entry.key.text ?? "") {
             if entry.key.text?.hasPrefix("x-") == true { continue }
             loader.found.append(
-                Diagnostic(entry.key.location, "\"\(entry.key.text ?? "")\" is not a key of an OpenAPI document"))
+                Diagnostic(
+                    entry.key.location, "\"\(entry.key.text ?? "")\" is not a key of an OpenAPI document",
+                    hint: "known are \(known.sorted().joined(separator: ", "))"))
         }
     }
 
@@ -59,7 +66,9 @@ package struct DocumentLoader: Sendable {
             if schemas.contains(where: { $0.id == id }) { continue }
             guard let node = documents[id.file]?["components"]?["schemas"]?[id.name] else {
                 loader.found.append(
-                    Diagnostic(location, "the reference leads nowhere: \(id.file) has no schema \"\(id.name)\""))
+                    Diagnostic(
+                        location, "the reference leads nowhere: \(id.file) has no schema \"\(id.name)\"",
+                        hint: "schemas are looked for under components/schemas, letter for letter"))
                 continue
             }
             let pointer = "/components/schemas/" + escape(id.name)
@@ -83,7 +92,10 @@ package struct DocumentLoader: Sendable {
             var queue = edges[id] ?? []
             while let (target, location) = queue.popLast() {
                 if target == id {
-                    loader.found.append(Diagnostic(location, "the schema \"\(id.name)\" contains itself"))
+                    loader.found.append(
+                        Diagnostic(
+                            location, "the schema \"\(id.name)\" contains itself",
+                            hint: "it has no finite value; only an array may lead back to its schema"))
                     break
                 }
                 if seen.insert(target).inserted { queue += edges[target] ?? [] }
@@ -97,7 +109,10 @@ package struct DocumentLoader: Sendable {
             for method in path.value.entries ?? [] {
                 let name = method.key.text ?? ""
                 guard ["get", "post", "put", "delete", "patch"].contains(name) else {
-                    loader.found.append(Diagnostic(method.key.location, "\"\(name)\" is not supported below a path"))
+                    loader.found.append(
+                        Diagnostic(
+                            method.key.location, "\"\(name)\" is not supported below a path",
+                            hint: "supported are get, post, put, delete and patch; remove it with the overlay"))
                     continue
                 }
                 let pointer = "/paths/" + escape(path.key.text ?? "") + "/" + name
@@ -107,7 +122,9 @@ package struct DocumentLoader: Sendable {
                 {
                     if operations.contains(where: { $0.id == operation.id }) {
                         loader.found.append(
-                            Diagnostic(operation.location, "the operationId \"\(operation.id)\" is used twice"))
+                            Diagnostic(
+                                operation.location, "the operationId \"\(operation.id)\" is used twice",
+                                hint: "give one of them another operationId with the overlay"))
                     }
                     operations.append(operation)
                 }
@@ -127,10 +144,15 @@ package struct DocumentLoader: Sendable {
         for entry in node.entries ?? [] where !known.contains(entry.key.text ?? "") {
             if entry.key.text?.hasPrefix("x-") == true { continue }
             loader.found.append(
-                Diagnostic(entry.key.location, "\"\(entry.key.text ?? "")\" is not supported in an operation"))
+                Diagnostic(
+                    entry.key.location, "\"\(entry.key.text ?? "")\" is not supported in an operation",
+                    hint: "remove it with the overlay, or teach the generator what it means"))
         }
         guard let id = node["operationId"]?.text else {
-            loader.found.append(Diagnostic(node.location, "an operation needs an operationId"))
+            loader.found.append(
+                Diagnostic(
+                    node.location, "an operation needs an operationId",
+                    hint: "add it with the overlay; functions and types are named after it"))
             return nil
         }
         var parameters: [Parameter] = []
@@ -142,9 +164,17 @@ package struct DocumentLoader: Sendable {
             }
         }
         checkPath(path, parameters, at: node.location, &loader)
-        let json = node["requestBody"]?["content"]?["application/json"]?["schema"]
-        if let body = node["requestBody"], json == nil {
-            loader.found.append(Diagnostic(body.location, "a request body needs a schema for application/json"))
+        for (index, parameter) in parameters.enumerated()
+        where parameters[..<index].contains(where: { $0.name == parameter.name && $0.place == parameter.place }) {
+            loader.found.append(
+                Diagnostic(
+                    parameter.location, "the parameter \"\(parameter.name)\" appears twice in one operation",
+                    hint: "remove one of them with the overlay"))
+        }
+        var json: YAMLNode?
+        if let body = node["requestBody"] {
+            checkKeys(body, ["description", "content", "required"], "a request body", &loader)
+            json = content(body, "a request body", at: body.location, &loader)
         }
         guard let (status, response) = response(node, pointer: pointer, file: file, &loader) else { return nil }
         return Operation(
@@ -160,17 +190,59 @@ package struct DocumentLoader: Sendable {
     private func response(
         _ node: YAMLNode, pointer: String, file: String, _ loader: inout SchemaLoader
     ) -> (Int, Schema)? {
+        var found: (Int, Schema)?
         for entry in node["responses"]?.entries ?? [] {
             guard let status = entry.key.text.flatMap({ Int($0) }), (200..<300).contains(status) else { continue }
-            guard let schema = entry.value["content"]?["application/json"]?["schema"] else {
-                loader.found.append(Diagnostic(entry.key.location, "a response needs a schema for application/json"))
-                return nil
+            guard found == nil else {
+                loader.found.append(
+                    Diagnostic(
+                        entry.key.location, "a second response of status 2xx is not supported",
+                        hint: "an operation has one kind of answer: remove the others with the overlay"))
+                continue
             }
+            checkKeys(entry.value, ["description", "content", "headers", "links"], "a response", &loader)
+            guard let schema = content(entry.value, "a response", at: entry.key.location, &loader) else { return nil }
             let place = "\(pointer)/responses/\(status)/content/application~1json/schema"
-            return (status, loader.schema(schema, file: file, pointer: place))
+            found = (status, loader.schema(schema, file: file, pointer: place))
         }
-        loader.found.append(Diagnostic(node.location, "an operation needs a response of status 2xx"))
-        return nil
+        if found == nil {
+            loader.found.append(
+                Diagnostic(
+                    node.location, "an operation needs a response of status 2xx",
+                    hint: "add '200' with a schema for application/json with the overlay"))
+        }
+        return found
+    }
+
+    /// The schema of the one media type that is spoken here.
+    private func content(
+        _ node: YAMLNode, _ what: String, at location: SourceLocation, _ loader: inout SchemaLoader
+    ) -> YAMLNode? {
+        for entry in node["content"]?.entries ?? [] where entry.key.text != "application/json" {
+            loader.found.append(
+                Diagnostic(
+                    entry.key.location, "the media type \"\(entry.key.text ?? "")\" is not supported",
+                    hint: "only application/json is; remove the other with the overlay"))
+        }
+        guard let schema = node["content"]?["application/json"]?["schema"] else {
+            loader.found.append(
+                Diagnostic(
+                    location, "\(what) needs a schema for application/json",
+                    hint: "write it in place; a $ref to components is not followed here"))
+            return nil
+        }
+        return schema
+    }
+
+    private func checkKeys(_ node: YAMLNode, _ known: Set<String>, _ what: String, _ loader: inout SchemaLoader) {
+        for entry in node.entries ?? [] {
+            let key = entry.key.text ?? ""
+            guard !known.contains(key), !key.hasPrefix("x-"), key != "$ref" else { continue }
+            loader.found.append(
+                Diagnostic(
+                    entry.key.location, "\"\(key)\" is not supported in \(what)",
+                    hint: "known are \(known.sorted().joined(separator: ", "))"))
+        }
     }
 
     private func parameter(
@@ -184,14 +256,19 @@ package struct DocumentLoader: Sendable {
                 let target = root["components"]?["parameters"]?[String(text.dropFirst(prefix.count))]
             else {
                 loader.found.append(
-                    Diagnostic(reference.location, "the reference leads nowhere: \(reference.text ?? "")"))
+                    Diagnostic(
+                        reference.location, "the reference leads nowhere: \(reference.text ?? "")",
+                        hint: "a parameter's reference is #/components/parameters/NAME in the same document"))
                 return nil
             }
             node = target
             pointer = String(text.dropFirst())
         }
         guard let name = node["name"]?.text, let schema = node["schema"] else {
-            loader.found.append(Diagnostic(node.location, "a parameter needs \"name\" and \"schema\""))
+            loader.found.append(
+                Diagnostic(
+                    node.location, "a parameter needs \"name\" and \"schema\"",
+                    hint: "\"content\" in place of \"schema\" is not supported"))
             return nil
         }
         guard let inNode = node["in"], let place = Parameter.Place(rawValue: inNode.text ?? "") else {
@@ -208,7 +285,12 @@ package struct DocumentLoader: Sendable {
             if key.hasPrefix("x-") {
                 extensions[key] = entry.value
             } else if !known.contains(key) {
-                loader.found.append(Diagnostic(entry.key.location, "\"\(key)\" is not supported in a parameter"))
+                loader.found.append(
+                    Diagnostic(
+                        entry.key.location, "\"\(key)\" is not supported in a parameter",
+                        hint:
+                            "remove it with the overlay; arrays are repeated parameters, as OpenAPI's defaults have it")
+                )
             }
         }
         return Parameter(
@@ -224,10 +306,16 @@ package struct DocumentLoader: Sendable {
         let names = path.split(separator: "{").dropFirst().map { String($0.prefix { $0 != "}" }) }
         let declared = parameters.filter { $0.place == .path }.map(\.name)
         for name in names where !declared.contains(name) {
-            loader.found.append(Diagnostic(location, "the path has {\(name)} but no parameter of that name"))
+            loader.found.append(
+                Diagnostic(
+                    location, "the path has {\(name)} but no parameter of that name",
+                    hint: "add {name: \(name), in: path, required: true, schema: {type: string}}"))
         }
         for name in declared where !names.contains(name) {
-            loader.found.append(Diagnostic(location, "the path parameter \"\(name)\" is not in the path \(path)"))
+            loader.found.append(
+                Diagnostic(
+                    location, "the path parameter \"\(name)\" is not in the path \(path)",
+                    hint: "write {\(name)} in the path, or remove the parameter"))
         }
     }
 }

@@ -19,12 +19,20 @@ package struct Overlay: Sendable {
     package init(_ node: YAMLNode) throws(Diagnostics) {
         var found: [Diagnostic] = []
         if node["overlay"]?.text != "1.0.0" {
-            found.append(Diagnostic(node.location, "an overlay starts with \"overlay: 1.0.0\""))
+            found.append(
+                Diagnostic(
+                    node["overlay"]?.location ?? node.location, "an overlay starts with \"overlay: 1.0.0\"",
+                    hint: "other versions of OpenAPI Overlay are not supported"))
         }
-        for entry in node.entries ?? [] where !["overlay", "info", "actions", "extends"].contains(entry.key.text) {
-            found.append(Diagnostic(entry.key.location, "\"\(entry.key.text ?? "")\" is not a key of an overlay"))
+        Self.checkKeys(node, ["overlay", "info", "actions", "extends"], "an overlay", &found)
+        if node["actions"]?.items == nil {
+            found.append(
+                Diagnostic(
+                    node["actions"]?.location ?? node.location, "an overlay needs a sequence of actions",
+                    hint: "write actions: [{target: $.info, update: {…}}]"))
         }
         for item in node["actions"]?.items ?? [] {
+            Self.checkKeys(item, ["target", "description", "update", "remove"], "an overlay action", &found)
             do throws(Diagnostic) { actions.append(try Self.action(item)) } catch { found.append(error) }
         }
         if !found.isEmpty { throw Diagnostics(found) }
@@ -53,15 +61,17 @@ package struct Overlay: Sendable {
 
     private static func action(_ item: YAMLNode) throws(Diagnostic) -> Action {
         guard let target = item["target"], let path = target.text else {
-            throw Diagnostic(item.location, "an overlay action needs a target")
-        }
-        for entry in item.entries ?? []
-        where !["target", "description", "update", "remove"].contains(entry.key.text) {
-            throw Diagnostic(entry.key.location, "\"\(entry.key.text ?? "")\" is not a key of an overlay action")
+            throw Diagnostic(
+                item.location, "an overlay action needs a target", hint: "write target: $.components.schemas.NAME")
         }
         let removes = item["remove"]?.bool ?? false
+        if let value = item["remove"], value.bool == nil {
+            throw Diagnostic(value.location, "\"remove\" must be true or false", hint: "write remove: true")
+        }
         guard removes || item["update"] != nil else {
-            throw Diagnostic(item.location, "an overlay action needs \"update\" or \"remove: true\"")
+            throw Diagnostic(
+                item.location, "an overlay action needs \"update\" or \"remove: true\"",
+                hint: "write what is merged into the target, or that it is to go")
         }
         guard let parsed = JSONPath(path) else {
             throw Diagnostic(
@@ -72,6 +82,20 @@ package struct Overlay: Sendable {
         }
         return Action(
             target: parsed, text: path, location: target.location, update: item["update"], removes: removes)
+    }
+
+    /// Keys that begin with `x-` belong to whoever wrote them.
+    private static func checkKeys(
+        _ node: YAMLNode, _ known: Set<String>, _ what: String, _ found: inout [Diagnostic]
+    ) {
+        for entry in node.entries ?? [] {
+            let key = entry.key.text ?? ""
+            guard !known.contains(key), !key.hasPrefix("x-") else { continue }
+            found.append(
+                Diagnostic(
+                    entry.key.location, "\"\(key)\" is not a key of \(what)",
+                    hint: "known are \(known.sorted().joined(separator: ", "))"))
+        }
     }
 
     /// The node with the action applied at a place below it; nil where the node itself is to be removed.

@@ -38,10 +38,15 @@ package struct Schema: Sendable {
     package var isReadOnly: Bool
     package var defaultValue: YAMLNode?
     package var minItems: Int?
+    package var maxItems: Int?
     package var minLength: Int?
     package var maxLength: Int?
+    /// A regular expression of ECMA 262 that matches somewhere in the text.
+    package var pattern: String?
     package var minimum: Double?
     package var maximum: Double?
+    /// Where the bounds above stand, by their keywords.
+    package var boundLocations: [String: SourceLocation] = [:]
     /// `x-…` keys; each user of one names those it knows.
     package var extensions: [String: YAMLNode]
 }

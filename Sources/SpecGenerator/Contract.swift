@@ -26,6 +26,22 @@ indirect enum TypeReference: Hashable, Sendable {
         }
     }
 
+    /// What it is called in a message.
+    var noun: String {
+        switch self {
+        case .string: "text"
+        case .int32, .int64: "an integer"
+        case .int64Text: "an integer as text"
+        case .double: "a number"
+        case .boolean: "a boolean"
+        case .timestamp: "a time"
+        case .structure: "an object"
+        case .enumeration: "an enumeration"
+        case .array: "an array"
+        case .map: "a map"
+        }
+    }
+
     /// What a required value of this type is while its member is missing.
     var emptyValue: String {
         switch self {
@@ -44,10 +60,28 @@ indirect enum TypeReference: Hashable, Sendable {
 /// Bounds that requests are checked against.
 struct Constraints: Hashable, Sendable {
     var minItems: Int?
+    var maxItems: Int?
     var minLength: Int?
     var maxLength: Int?
+    /// All of them have to match.
+    var patterns: [PatternModel] = []
     var minimum: Double?
     var maximum: Double?
+
+    /// What holds where these bounds and others hold.
+    func joined(_ other: Constraints) -> Constraints {
+        func larger<Value: Comparable>(_ first: Value?, _ second: Value?) -> Value? {
+            [first, second].compactMap { $0 }.max()
+        }
+        func smaller<Value: Comparable>(_ first: Value?, _ second: Value?) -> Value? {
+            [first, second].compactMap { $0 }.min()
+        }
+        return Constraints(
+            minItems: larger(minItems, other.minItems), maxItems: smaller(maxItems, other.maxItems),
+            minLength: larger(minLength, other.minLength), maxLength: smaller(maxLength, other.maxLength),
+            patterns: patterns + other.patterns.filter { !patterns.contains($0) },
+            minimum: larger(minimum, other.minimum), maximum: smaller(maximum, other.maximum))
+    }
 }
 
 /// One stored property of a generated structure.
@@ -64,6 +98,8 @@ struct PropertyModel: Hashable, Sendable {
     /// The enum case to fill in where a request leaves it out.
     var filledIn: String?
     var constraints: Constraints
+    /// Bounds of an array's elements or a map's values.
+    var elementConstraints: Constraints
     var documentation: String?
     var pointer: String
 
@@ -100,6 +136,8 @@ struct ParameterModel: Hashable, Sendable {
     /// The Swift expression for an absent parameter.
     var defaultExpression: String?
     var constraints: Constraints
+    /// Bounds of an array's elements.
+    var elementConstraints: Constraints
     /// Whether letter case of an enum value is ignored.
     var ignoresCase: Bool
     /// Whether its value chooses the view of the answer.

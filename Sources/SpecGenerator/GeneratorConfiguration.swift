@@ -35,7 +35,11 @@ package struct GeneratorConfiguration: Sendable {
     /// Throws everything that is wrong with the configuration itself; which files there are is seen by ``input(read:)``.
     package init(_ node: YAMLNode) throws(Diagnostics) {
         guard let entries = node.entries else {
-            throw Diagnostics([Diagnostic(node.location, "a configuration is a mapping, not \(node.kindName)")])
+            throw Diagnostics([
+                Diagnostic(
+                    node.location, "a configuration is a mapping, not \(node.kindName)",
+                    hint: "the keys are \(Self.keys.joined(separator: ", "))")
+            ])
         }
         for entry in entries where !Self.keys.contains(entry.key.text ?? "") {
             found.append(
@@ -83,7 +87,9 @@ package struct GeneratorConfiguration: Sendable {
     private mutating func text(_ node: YAMLNode, _ key: String) -> Located? {
         guard let text = node.text, node.kindName == "text", !text.isEmpty else {
             let kind = node.text == "" && !node.isNull ? "empty" : node.kindName
-            found.append(Diagnostic(node.location, "\"\(key)\" must be text, not \(kind)"))
+            found.append(
+                Diagnostic(
+                    node.location, "\"\(key)\" must be text, not \(kind)", hint: "write it in quotation marks"))
             return nil
         }
         return Located(text: text, location: node.location)
@@ -142,7 +148,9 @@ package struct GeneratorConfiguration: Sendable {
                 continue
             }
             if !parts.insert(part).inserted {
-                found.append(Diagnostic(given.location, "the part \"\(given.text)\" appears twice"))
+                found.append(
+                    Diagnostic(
+                        given.location, "the part \"\(given.text)\" appears twice", hint: "remove one of them"))
             }
             places.append((part, given.location))
         }

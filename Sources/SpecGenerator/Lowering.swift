@@ -3,11 +3,12 @@ import YAML
 
 /// Turns a loaded document into the declarations to render; collects every problem on the way.
 ///
-/// Extensions that it understands: `x-swift-name` (schemas), `x-view` and `x-default-view` (which view shows a property first),
-/// `x-views: true` (the enum of views), `x-fill-in: true` (a default to fill in), `x-sensitive: true`, `x-ignore-case: true`.
+/// Extensions that it understands: `x-swift-name` (a schema's type), `x-swift-member` (a property), `x-view` and `x-default-view`
+/// (which view shows a property first), `x-views: true` (the enum of views), `x-fill-in: true` (a default to fill in),
+/// `x-sensitive: true`, `x-ignore-case: true`.
 struct Lowering {
-    private let document: SpecDocument
-    private var found: [Diagnostic] = []
+    let document: SpecDocument
+    var found: [Diagnostic] = []
     private var structures: [StructureModel] = []
     private var enumerations: [EnumerationModel] = []
     private var lowered: [SchemaID: TypeReference] = [:]
@@ -15,7 +16,8 @@ struct Lowering {
     private var views: [String] = []
 
     private static let extensions: Set = [
-        "x-swift-name", "x-view", "x-default-view", "x-views", "x-fill-in", "x-sensitive", "x-ignore-case",
+        "x-swift-name", "x-swift-member", "x-view", "x-default-view", "x-views", "x-fill-in", "x-sensitive",
+        "x-ignore-case",
         "x-codegen-request-body-name",
     ]
 
@@ -33,8 +35,8 @@ struct Lowering {
 
     private mutating func findViews() {
         for parameter in document.operations.flatMap(\.parameters)
-        where parameter.schema.extensions["x-views"]?.bool == true {
-            if case .string(_, let cases) = parameter.schema.kind { views = cases.compactMap(\.text) }
+        where flag("x-views", parameter.schema) {
+            if case .string(_, let cases) = resolved(parameter.schema).kind { views = cases.compactMap(\.text) }
         }
     }
 
@@ -50,7 +52,24 @@ struct Lowering {
 
     private mutating func type(of schema: Schema, suggestedName: String, schemaName: String? = nil) -> TypeReference {
         check(schema.extensions)
-        let name = schema.extensions["x-swift-name"]?.text ?? suggestedName
+        let type = lower(
+            schema, name: schema.extensions["x-swift-name"]?.text ?? suggestedName, schemaName: schemaName)
+        checkBounds(schema, type)
+        if let place = schema.extensions["x-swift-name"]?.location {
+            switch (schema.kind, type) {
+            case (.reference, _), (_, .string), (_, .int32), (_, .int64), (_, .int64Text), (_, .double), (_, .boolean),
+                (_, .timestamp), (_, .map):
+                found.append(
+                    Diagnostic(
+                        place, "x-swift-name has no effect here: no Swift type is made of this schema",
+                        hint: "objects and enumerations have types; behind a $ref, name the schema it leads to"))
+            default: break
+            }
+        }
+        return type
+    }
+
+    private mutating func lower(_ schema: Schema, name: String, schemaName: String?) -> TypeReference {
         switch schema.kind {
         case .reference(let id): return type(of: id)
         case .boolean: return .boolean
@@ -62,12 +81,18 @@ struct Lowering {
         case .array(let items):
             let element = type(of: items, suggestedName: name + "Item")
             if case .array = element {
-                found.append(Diagnostic(items.location, "an array of arrays is not supported"))
+                found.append(
+                    Diagnostic(
+                        items.location, "an array of arrays is not supported",
+                        hint: "put the inner array into an object"))
             }
             return .array(element)
         case .map(let values):
             if type(of: values, suggestedName: name + "Value") != .string {
-                found.append(Diagnostic(values.location, "only maps from text to text are supported"))
+                found.append(
+                    Diagnostic(
+                        values.location, "only maps from text to text are supported",
+                        hint: "an array of objects with a key can hold other values"))
             }
             return .map
         case .object, .allOf:
@@ -76,7 +101,7 @@ struct Lowering {
     }
 
     /// Extensions come from a dictionary: in the order of their names, so that messages are the same in each run.
-    private mutating func check(_ extensions: [String: YAMLNode]) {
+    mutating func check(_ extensions: [String: YAMLNode]) {
         for (name, node) in extensions.sorted(by: { $0.key < $1.key }) where !Self.extensions.contains(name) {
             found.append(
                 Diagnostic(
@@ -89,32 +114,45 @@ struct Lowering {
         guard claim(name, at: schema.location) else { return .enumeration(name) }
         var models: [EnumerationModel.Case] = []
         for node in cases {
-            let member = Names.member(node.text ?? "")
-            if models.contains(where: { $0.swiftName == member }) {
+            let value = node.text ?? ""
+            let member = Names.enumerationCase(value)
+            if !Names.isIdentifier(member) || models.contains(where: { $0.swiftName == member }) {
+                let why =
+                    Names.isIdentifier(member) ? "maps to a Swift name already in use: \(member)" : "has no Swift name"
                 found.append(
                     Diagnostic(
-                        node.location,
-                        "the enum value \"\(node.text ?? "")\" maps to a Swift name already in use: \(member)"))
+                        node.location, "the enum value \"\(value)\" \(why)",
+                        hint: "remove the enum with the overlay, so that the value is read as text"))
             }
-            models.append(.init(swiftName: member, value: node.text ?? ""))
+            models.append(.init(swiftName: member, value: value))
         }
         enumerations.append(
             EnumerationModel(name: name, cases: models, documentation: schema.description, pointer: schema.pointer))
         return .enumeration(name)
     }
 
-    /// A Swift type name belongs to one schema.
-    private mutating func claim(_ name: String, at location: SourceLocation) -> Bool {
+    /// A Swift type name belongs to one schema or operation, and to nothing that is there already.
+    private mutating func claim(_ name: String, at location: SourceLocation, _ what: String = "schema") -> Bool {
+        let hint =
+            what == "schema"
+            ? "give it another name with x-swift-name in the overlay"
+            : "give a schema another name with x-swift-name, or the operation another operationId, in the overlay"
         if let first = typeNames[name] {
             if first != location {
                 found.append(
                     Diagnostic(
-                        location, "the Swift type name \(name) is already used by the schema at \(first)",
-                        hint: "give one of them another name with x-swift-name in the overlay"))
+                        location, "the Swift type name \(name) of this \(what) is already used at \(first)", hint: hint)
+                )
             }
             return false
         }
         typeNames[name] = location
+        if !Names.isIdentifier(name) {
+            found.append(Diagnostic(location, "\"\(name)\" is no name of a Swift type", hint: hint))
+        } else if ReservedNames.types.contains(name) {
+            found.append(
+                Diagnostic(location, "the Swift type name \(name) has another meaning in generated code", hint: hint))
+        }
         return true
     }
 
@@ -125,11 +163,15 @@ struct Lowering {
         var properties: [PropertyModel] = []
         for property in merged {
             let model = self.property(property, of: name, required: required, defaultView: defaultView)
-            if properties.contains(where: { $0.swiftName == model.swiftName }) {
+            let isTaken =
+                properties.contains { $0.swiftName == model.swiftName }
+                || ReservedNames.structureMembers.contains(model.swiftName)
+            if isTaken || !Names.isIdentifier(model.swiftName) {
+                let why = isTaken ? "maps to a Swift name already in use: \(model.swiftName)" : "has no Swift name"
                 found.append(
                     Diagnostic(
-                        property.location,
-                        "the property \"\(property.name)\" maps to a Swift name already in use: \(model.swiftName)"))
+                        property.location, "the property \"\(property.name)\" \(why)",
+                        hint: "give it a name with x-swift-member in the overlay"))
             }
             properties.append(model)
         }
@@ -146,21 +188,45 @@ struct Lowering {
         let schema = property.schema
         let type = type(of: schema, suggestedName: owner + Names.type(property.name))
         let target = resolved(schema)
+        let isRequired = required.contains(property.name)
         return PropertyModel(
-            jsonName: property.name, swiftName: Names.member(property.name), type: type,
-            isRequired: required.contains(property.name), isReadOnly: schema.isReadOnly || target.isReadOnly,
-            isSensitive: schema.extensions["x-sensitive"]?.bool ?? false,
-            viewLevel: level(schema.extensions["x-view"]) ?? defaultView,
-            filledIn: target.extensions["x-fill-in"]?.bool == true
-                ? target.defaultValue?.text.map { "." + Names.member($0) } : nil,
-            constraints: constraints(schema), documentation: schema.description ?? target.description,
-            pointer: schema.pointer)
+            jsonName: property.name,
+            swiftName: schema.extensions["x-swift-member"]?.text ?? Names.member(property.name), type: type,
+            isRequired: isRequired, isReadOnly: chain(schema).contains(where: \.isReadOnly),
+            isSensitive: ([schema] + elements(of: schema)).contains { flag("x-sensitive", $0) },
+            viewLevel: level(extended("x-view", schema)) ?? defaultView,
+            filledIn: isRequired ? nil : filledIn(schema, type), constraints: constraints(schema, type),
+            elementConstraints: elementConstraints(schema, type),
+            documentation: schema.description ?? target.description, pointer: schema.pointer)
     }
 
-    private func constraints(_ schema: Schema) -> Constraints {
-        Constraints(
-            minItems: schema.minItems, minLength: schema.minLength, maxLength: schema.maxLength,
-            minimum: schema.minimum, maximum: schema.maximum)
+    /// The enum case to fill in where a request leaves the property out.
+    private mutating func filledIn(_ schema: Schema, _ type: TypeReference) -> String? {
+        guard flag("x-fill-in", schema), let place = extended("x-fill-in", schema)?.location else { return nil }
+        guard case .enumeration(let name) = type, let value = defaultCase(schema, type) else {
+            found.append(
+                Diagnostic(
+                    place, "only an enumeration with a default can be filled in",
+                    hint: "remove x-fill-in, or give the enumeration a default"))
+            return nil
+        }
+        return name + "." + value
+    }
+
+    /// The Swift name of an enumeration's default.
+    private mutating func defaultCase(_ schema: Schema, _ type: TypeReference) -> String? {
+        guard case .enumeration(let name) = type,
+            let node = chain(schema).compactMap(\.defaultValue).first
+        else { return nil }
+        let cases = enumerations.first { $0.name == name }?.cases ?? []
+        guard let item = cases.first(where: { $0.value == node.text }) else {
+            found.append(
+                Diagnostic(
+                    node.location, "the default \"\(node.text ?? "")\" is no value of the enumeration",
+                    hint: "its values are \(cases.map(\.value).joined(separator: ", "))"))
+            return nil
+        }
+        return item.swiftName
     }
 
     private mutating func level(_ node: YAMLNode?) -> Int? {
@@ -173,101 +239,109 @@ struct Lowering {
         return nil
     }
 
-    private func resolved(_ schema: Schema) -> Schema {
+    // MARK: References
+
+    /// A schema, the one that it refers to, and so on to the one that says what it is.
+    func chain(_ schema: Schema) -> [Schema] {
+        guard case .reference(let id) = schema.kind, let target = document.schema(id) else { return [schema] }
+        return [schema] + chain(target)
+    }
+
+    func resolved(_ schema: Schema) -> Schema {
         guard case .reference(let id) = schema.kind, let target = document.schema(id) else { return schema }
         return resolved(target)
     }
 
-    // MARK: allOf
-
-    /// All properties of an object or of the parts of an `allOf`; one that is repeated gets the narrower of its schemas.
-    private mutating func flatten(_ schema: Schema) -> (properties: [Schema.Property], required: Set<String>) {
+    /// What an array or a map holds; nothing for others.
+    func elements(of schema: Schema) -> [Schema] {
         switch resolved(schema).kind {
-        case .object(let properties, let required):
-            return (properties, Set(required.compactMap(\.text)))
-        case .allOf(let parts):
-            var merged: [Schema.Property] = []
-            var required: Set<String> = []
-            for part in parts {
-                let (properties, names) = flatten(part)
-                required.formUnion(names)
-                for property in properties {
-                    if let index = merged.firstIndex(where: { $0.name == property.name }) {
-                        merged[index].schema = narrower(merged[index].schema, property.schema)
-                    } else {
-                        merged.append(property)
-                    }
-                }
-            }
-            return (merged, required)
-        default:
-            found.append(Diagnostic(schema.location, "each part of \"allOf\" must be an object"))
-            return ([], [])
+        case .array(let items): [items]
+        case .map(let values): [values]
+        default: []
         }
     }
 
-    private mutating func narrower(_ first: Schema, _ second: Schema) -> Schema {
-        if includes(second, first) { return second }
-        if includes(first, second) { return first }
-        switch (resolved(first).kind, resolved(second).kind) {
-        case (.string, .string(_, let cases)) where !cases.isEmpty: return second
-        case (.string(_, let cases), .string) where !cases.isEmpty: return first
-        case (.string, .string), (.integer, .integer), (.number, .number), (.boolean, .boolean): return second
-        default:
-            found.append(
-                Diagnostic(
-                    second.location, "the property is declared twice in \"allOf\" with types that cannot be intersected"
-                ))
-            return first
-        }
+    /// An extension of a schema, or of what it refers to.
+    private func extended(_ name: String, _ schema: Schema) -> YAMLNode? {
+        chain(schema).compactMap { $0.extensions[name] }.first
     }
 
-    /// Whether `schema` is `part`, or an `allOf` that contains it.
-    private func includes(_ schema: Schema, _ part: Schema) -> Bool {
-        if case .reference(let id) = schema.kind, case .reference(let other) = part.kind, id == other { return true }
-        guard case .allOf(let parts) = resolved(schema).kind else { return false }
-        return parts.contains { includes($0, part) }
-    }
+    private func flag(_ name: String, _ schema: Schema) -> Bool { extended(name, schema)?.bool ?? false }
 
     // MARK: Operations
 
     private mutating func operation(_ operation: Operation) -> OperationModel {
         let typeName = Names.type(operation.id)
+        _ = claim(typeName, at: operation.location, "operation")
+        let parameters = operation.parameters.map { parameter($0, of: typeName) }
+        for (index, parameter) in parameters.enumerated() {
+            let isTaken = parameters[..<index].contains { $0.swiftName == parameter.swiftName }
+            let isBody = operation.requestBody != nil && parameter.swiftName == "body"
+            guard isTaken || isBody || !Names.isIdentifier(parameter.swiftName) else { continue }
+            let why =
+                isTaken || isBody ? "maps to a Swift name already in use: \(parameter.swiftName)" : "has no Swift name"
+            found.append(
+                Diagnostic(
+                    operation.parameters[index].location, "the parameter \"\(parameter.name)\" \(why)",
+                    hint: "give it a name with x-swift-member in the overlay"))
+        }
+        let output = type(of: operation.response, suggestedName: typeName + "Output")
+        let body = operation.requestBody.map { type(of: $0, suggestedName: typeName + "Body") }
+        for (schema, type, what) in [
+            (operation.requestBody, body, "request body"), (operation.response, output, "response"),
+        ] {
+            guard let schema, let type else { continue }
+            if case .structure = type { continue }
+            found.append(
+                Diagnostic(
+                    schema.location, "a \(what) that is \(type.noun) is not supported",
+                    hint: "only objects are; an object with the value as a property can grow later"))
+        }
         return OperationModel(
             name: Names.member(operation.id), typeName: typeName, method: operation.method, path: operation.path,
-            parameters: operation.parameters.map { parameter($0, of: typeName) },
-            body: operation.requestBody.map { type(of: $0, suggestedName: typeName + "Body") },
-            output: type(of: operation.response, suggestedName: typeName + "Output"),
-            documentation: operation.description, pointer: operation.pointer)
+            parameters: parameters, body: body, output: output, documentation: operation.description,
+            pointer: operation.pointer)
     }
 
     private mutating func parameter(_ parameter: Parameter, of operation: String) -> ParameterModel {
-        let type = type(of: parameter.schema, suggestedName: operation + Names.type(parameter.name))
+        let schema = parameter.schema
+        let type = type(of: schema, suggestedName: operation + Names.type(parameter.name))
         check(parameter.extensions)
         switch (parameter.place, type) {
         case (.path, .string): break
         case (.query, .string), (.query, .int32), (.query, .int64), (.query, .enumeration), (.query, .array(.string)):
             break
-        case (.path, _): found.append(Diagnostic(parameter.location, "a parameter in the path must be text"))
+        case (.path, _):
+            found.append(
+                Diagnostic(
+                    parameter.location, "a parameter in the path must be text",
+                    hint: "make it {type: string} with the overlay; a pattern can narrow it"))
         case (.query, _):
             found.append(
                 Diagnostic(
                     parameter.location,
-                    "a parameter in the query must be text, an integer, an enumeration of text or an array of text"))
+                    "a parameter in the query must be text, an integer, an enumeration of text or an array of text",
+                    hint: "\(type.noun) has no agreed form in a query"))
         }
         if parameter.place == .query, parameter.isRequired {
-            found.append(Diagnostic(parameter.location, "a required parameter in the query is not supported"))
+            found.append(
+                Diagnostic(
+                    parameter.location, "a required parameter in the query is not supported",
+                    hint: "make it optional with the overlay, and refuse its absence in the handler"))
         }
-        var defaultExpression: String?
-        if parameter.schema.extensions["x-views"]?.bool == true, let value = parameter.schema.defaultValue?.text {
-            defaultExpression = "." + Names.member(value)
+        if parameter.place == .path, !parameter.isRequired {
+            found.append(
+                Diagnostic(
+                    parameter.location, "a parameter in the path is always required", hint: "add required: true"))
         }
+        let choosesView = flag("x-views", schema)
         return ParameterModel(
-            name: parameter.name, swiftName: Names.member(parameter.name), type: type,
+            name: parameter.name,
+            swiftName: parameter.extensions["x-swift-member"]?.text ?? Names.member(parameter.name), type: type,
             isInPath: parameter.place == .path, isRequired: parameter.isRequired,
-            defaultExpression: defaultExpression, constraints: constraints(parameter.schema),
-            ignoresCase: parameter.schema.extensions["x-ignore-case"]?.bool ?? false,
-            choosesView: parameter.schema.extensions["x-views"]?.bool ?? false,
+            defaultExpression: choosesView ? defaultCase(schema, type).map { type.swift + "." + $0 } : nil,
+            constraints: constraints(schema, type), elementConstraints: elementConstraints(schema, type),
+            ignoresCase: flag("x-ignore-case", schema), choosesView: choosesView,
             documentation: parameter.description)
     }
 }

@@ -143,7 +143,7 @@ package struct MigrationDraft: Sendable {
 
     /// PostgreSQL names a column's check after table and column.
     private mutating func changeCheck(_ earlier: ColumnModel, _ column: ColumnModel, _ table: TableModel) {
-        let name = "\(table.name)_\(column.name)_check"
+        let name = quotedSQL("\(table.name)_\(column.name)_check")
         let isWider =
             column.check == nil
             || earlier.check != nil && Self.values(earlier.check).isSubset(of: Self.values(column.check))
@@ -173,7 +173,7 @@ package struct MigrationDraft: Sendable {
         let isNow = "PRIMARY KEY \(new.primaryKey), parent \(after ?? "none"), keys \(names(new))"
         add(
             .contract,
-            "ALTER TABLE \(new.qualifiedName) DROP CONSTRAINT \(new.name)_pkey, ADD PRIMARY KEY \(new.primaryKey)",
+            "ALTER TABLE \(new.qualifiedName) DROP CONSTRAINT \(quotedSQL(new.name + "_pkey")), ADD PRIMARY KEY \(new.primaryKey)",
             "the keys of \(new.name) change", review: "was \(was); is \(isNow): see what refers to them")
     }
 
@@ -185,7 +185,7 @@ package struct MigrationDraft: Sendable {
         for index in old.indexes where !isThere(index, in: new) {
             let isMadeAnew = new.indexes.contains { $0.name == index.name }
             add(
-                isMadeAnew ? .expand : .contract, "DROP INDEX \(new.schemaName).\(index.name)",
+                isMadeAnew ? .expand : .contract, "DROP INDEX \(quotedSQL(new.schemaName)).\(quotedSQL(index.name))",
                 "the index \(index.name) \(isMadeAnew ? "is made anew" : "goes")")
         }
     }
@@ -193,7 +193,7 @@ package struct MigrationDraft: Sendable {
     private mutating func addIndexes(_ old: TableModel, _ new: TableModel) {
         for index in new.indexes where !isThere(index, in: old) {
             add(
-                .expand, "CREATE INDEX \(index.name) ON \(new.qualifiedName) \(index.definition)",
+                .expand, "CREATE INDEX \(quotedSQL(index.name)) ON \(new.qualifiedName) \(index.definition)",
                 "the index \(index.name) is new")
         }
     }
@@ -219,9 +219,4 @@ package struct MigrationDraft: Sendable {
             add(.expand, "ALTER TABLE \(new.qualifiedName) SET (\(storage))", "settings of \(new.name) change")
         }
     }
-}
-
-extension ColumnModel {
-    /// As SQL writes it.
-    fileprivate var quotedName: String { name }
 }

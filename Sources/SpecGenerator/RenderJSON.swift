@@ -21,14 +21,15 @@ struct JSONRenderer {
         ) { source in
             source.line("guard try reader.beginObject() else { return nil }")
             source.line("\(structure.properties.isEmpty ? "let" : "var") value = \(structure.name)()")
-            source.line("var seen: UInt64 = 0")
+            let words = max(1, (structure.properties.count + Self.marksInAWord - 1) / Self.marksInAWord)
+            for word in 0..<words { source.line("var \(marks("seen", word)): UInt64 = 0") }
             source.line("var others: Set<String> = []")
             let required = structure.properties.enumerated().filter { $0.element.isRequired && !$0.element.isReadOnly }
-            if !required.isEmpty { source.line("var given: UInt64 = 0") }
+            if !required.isEmpty { for word in 0..<words { source.line("var \(marks("given", word)): UInt64 = 0") } }
             source.block("while let key = try reader.nextKey()") { source in
                 places(structure, &source)
-                source.line("guard try reader.beginValue(key, place: place, &seen, &others) else { continue }")
-                if !required.isEmpty { source.line("given |= 1 << UInt64(place)") }
+                beginValue(words, &source)
+                if !required.isEmpty { give(words, &source) }
                 source.line("switch place {")
                 for (index, property) in structure.properties.enumerated() {
                     source.line("case \(index + 1):")
@@ -44,7 +45,8 @@ struct JSONRenderer {
             }
             for (index, property) in required {
                 source.line(
-                    "if given & \(1 << UInt64(index + 1)) == 0 { reader.missing(\(literal(property.jsonName))) }")
+                    "if \(marks("given", index / Self.marksInAWord)) & \(UInt64(1) << UInt64(index % Self.marksInAWord + 1)) == 0 { reader.missing(\(literal(property.jsonName))) }"
+                )
             }
             for property in structure.properties {
                 guard let fill = property.filledIn else { continue }
@@ -53,6 +55,43 @@ struct JSONRenderer {
             }
             source.line("return value")
         }
+    }
+
+    /// One bit of each word of marks is for names that are not known.
+    private static let marksInAWord = 63
+
+    private func marks(_ name: String, _ word: Int) -> String { word == 0 ? name : "\(name)\(word + 1)" }
+
+    /// Objects with more properties than a word has marks take several words.
+    private func beginValue(_ words: Int, _ source: inout Source) {
+        guard words > 1 else {
+            source.line("guard try reader.beginValue(key, place: place, &seen, &others) else { continue }")
+            return
+        }
+        source.line("let isPresent: Bool")
+        source.line("switch (place - 1) / \(Self.marksInAWord) {")
+        for word in (0..<words).reversed() {
+            let place = word == 0 ? "place" : "place - \(word * Self.marksInAWord)"
+            source.line(
+                "\(word == 0 ? "default" : "case \(word)"): isPresent = try reader.beginValue(key, place: \(place), &\(marks("seen", word)), &others)"
+            )
+        }
+        source.line("}")
+        source.line("guard isPresent else { continue }")
+    }
+
+    private func give(_ words: Int, _ source: inout Source) {
+        guard words > 1 else {
+            source.line("given |= 1 << UInt64(place)")
+            return
+        }
+        source.line("switch (place - 1) / \(Self.marksInAWord) {")
+        for word in (0..<words).reversed() {
+            source.line(
+                "\(word == 0 ? "default" : "case \(word)"): \(marks("given", word)) |= 1 << UInt64(place - \(word * Self.marksInAWord))"
+            )
+        }
+        source.line("}")
     }
 
     /// Which member a key names: by its length and first eight bytes, compared whole only where that leaves a doubt.
@@ -115,13 +154,14 @@ struct JSONRenderer {
         source.block("\(access) func write(_ writer: inout JSONWriter)") { source in
             source.line("writer.beginObject()")
             for property in structure.properties {
-                let name = property.swiftName
+                // Behind `self`, no name is a parameter of the function or a word like await.
+                let name = "self.\(property.swiftName)"
                 let view = property.viewLevel > 0 ? "writer.viewLevel >= \(property.viewLevel)" : ""
-                let present = property.isRequired ? "" : "let \(name)"
+                let present = property.isRequired ? "" : "let value = \(name)"
                 let conditions = [view, present].filter { !$0.isEmpty }.joined(separator: ", ")
                 let write = { (source: inout Source) in
                     source.line("writer.member(\(literal(",\"\(escaped(property.jsonName))\":")))")
-                    self.write(property.type, name, &source)
+                    self.write(property.type, property.isRequired ? name : "value", &source)
                 }
                 if conditions.isEmpty { write(&source) } else { source.block("if \(conditions)", write) }
             }

@@ -46,7 +46,9 @@ extension GeneratorPipeline.Input {
             return try MigrationHistory(files: migrations)
         } catch {
             throw Diagnostics([
-                Diagnostic(SourceLocation(file: error.file, line: error.line, column: 1), error.message)
+                Diagnostic(
+                    SourceLocation(file: error.file, line: error.line, column: 1), error.message,
+                    hint: "docs/guides/updating-the-specification.md says what a migration's file holds")
             ])
         }
     }

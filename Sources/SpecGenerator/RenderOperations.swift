@@ -44,6 +44,12 @@ struct OperationRenderer {
             }
             source.line()
             if side == .both {
+                for parameter in operation.parameters {
+                    let patterns = parameter.constraints.patterns + parameter.elementConstraints.patterns
+                    for (index, pattern) in patterns.enumerated() {
+                        source.pattern(pattern, name: patternName(parameter.name, index))
+                    }
+                }
                 decoder(operation, &source)
                 source.line()
             }
@@ -68,7 +74,7 @@ struct OperationRenderer {
         source.block("\(access) static func input(_ parameters: inout RequestParameters\(body)) -> Input") { source in
             source.line("Input(")
             source.indented { source in
-                var arguments = operation.parameters.map { "\($0.swiftName): \(decode($0))" }
+                var arguments = operation.parameters.map { "\(Names.label($0.swiftName)): \(decode($0))" }
                 if operation.body != nil { arguments.append("body: body") }
                 for (index, argument) in arguments.enumerated() {
                     source.line(argument + (index == arguments.count - 1 ? ")" : ","))
@@ -80,20 +86,42 @@ struct OperationRenderer {
 
     private func decode(_ parameter: ParameterModel) -> String {
         let name = literal(parameter.name)
-        if parameter.isInPath { return "parameters.path(\(name))" }
+        if parameter.isInPath { return "parameters.path(\(name)\(textBounds(parameter, parameter.constraints)))" }
         let fallback = parameter.defaultExpression.map { " ?? \($0)" } ?? ""
         switch parameter.type {
         case .int32, .int64:
-            let bounds = [
-                parameter.constraints.minimum.map { "minimum: \(Int64($0))" },
-                parameter.constraints.maximum.map { "maximum: \(Int64($0))" },
-            ].compactMap { $0 }.map { ", " + $0 }.joined()
+            let bounds = arguments([
+                ("minimum", parameter.constraints.minimum.map { Int64($0) }),
+                ("maximum", parameter.constraints.maximum.map { Int64($0) }),
+            ]).map { ", " + $0 }.joined()
             return "parameters.\(parameter.type == .int32 ? "int32" : "int64")(\(name)\(bounds))" + fallback
         case .enumeration(let type):
             return "parameters.enumeration(\(name), \(type).self, ignoresCase: \(parameter.ignoresCase))" + fallback
-        case .array: return "parameters.strings(\(name))"
-        default: return "parameters.string(\(name))" + fallback
+        case .array:
+            let bounds = arguments([
+                ("minItems", parameter.constraints.minItems.map(Int64.init)),
+                ("maxItems", parameter.constraints.maxItems.map(Int64.init)),
+            ]).map { ", " + $0 }.joined()
+            return "parameters.strings(\(name)\(bounds)\(textBounds(parameter, parameter.elementConstraints)))"
+        default: return "parameters.string(\(name)\(textBounds(parameter, parameter.constraints)))" + fallback
         }
+    }
+
+    private func arguments(_ bounds: [(name: String, value: Int64?)]) -> [String] {
+        bounds.compactMap { name, value in value.map { "\(name): \($0)" } }
+    }
+
+    private func textBounds(_ parameter: ParameterModel, _ bounds: Constraints) -> String {
+        var list = arguments([
+            ("minLength", bounds.minLength.map(Int64.init)), ("maxLength", bounds.maxLength.map(Int64.init)),
+        ])
+        if !bounds.patterns.isEmpty {
+            let patterns = bounds.patterns.enumerated().map { index, pattern in
+                "(\(patternName(parameter.name, index)), \(literal(pattern.text)))"
+            }
+            list.append("patterns: [\(patterns.joined(separator: ", "))]")
+        }
+        return list.isEmpty ? "" : ", TextBounds(\(list.joined(separator: ", ")))"
     }
 
     private func query(_ operation: OperationModel, _ source: inout Source) {

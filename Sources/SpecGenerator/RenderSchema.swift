@@ -18,15 +18,17 @@ struct SchemaRenderer {
 
     /// DDL statements without their semicolons.
     func statements(_ tables: [TableModel]) -> [String] {
-        var result = tables.first.map { ["CREATE SCHEMA IF NOT EXISTS \($0.schemaName)"] } ?? []
+        var result = tables.first.map { ["CREATE SCHEMA IF NOT EXISTS \(quotedSQL($0.schemaName))"] } ?? []
         for table in tables {
             result.append(create(table))
             // A primary key takes columns alone; one on expressions is a unique index.
             if hasExpressionKey(table) {
-                result.append("CREATE UNIQUE INDEX \(table.name)_key ON \(table.qualifiedName) \(table.primaryKey)")
+                result.append(
+                    "CREATE UNIQUE INDEX \(quotedSQL(table.name + "_key")) ON \(table.qualifiedName) \(table.primaryKey)"
+                )
             }
             for index in table.indexes {
-                result.append("CREATE INDEX \(index.name) ON \(table.qualifiedName) \(index.definition)")
+                result.append("CREATE INDEX \(quotedSQL(index.name)) ON \(table.qualifiedName) \(index.definition)")
             }
             if let comment = table.comment {
                 result.append("COMMENT ON TABLE \(table.qualifiedName) IS '\(comment.replacing("'", with: "''"))'")
@@ -39,7 +41,7 @@ struct SchemaRenderer {
 
     private func create(_ table: TableModel) -> String {
         var lines = (table.keys + table.columns + table.ownColumns).map { column in
-            var line = "\(column.name) \(column.sqlType)"
+            var line = "\(column.quotedName) \(column.sqlType)"
             if column.isNotNull || table.keys.contains(column) { line += " NOT NULL" }
             if let expression = column.defaultExpression { line += " DEFAULT \(expression)" }
             if let check = column.check { line += " CHECK (\(check))" }
@@ -47,8 +49,11 @@ struct SchemaRenderer {
         }
         if !hasExpressionKey(table) { lines.append("PRIMARY KEY \(table.primaryKey)") }
         if let parent = table.parent ?? table.references {
-            let keys = (table.parent == nil ? table.keys : table.keys.dropLast()).map(\.name).joined(separator: ", ")
-            lines.append("FOREIGN KEY (\(keys)) REFERENCES \(table.schemaName).\(parent) ON DELETE CASCADE")
+            let keys = (table.parent == nil ? table.keys : table.keys.dropLast()).map(\.quotedName).joined(
+                separator: ", ")
+            lines.append(
+                "FOREIGN KEY (\(keys)) REFERENCES \(quotedSQL(table.schemaName)).\(quotedSQL(parent)) ON DELETE CASCADE"
+            )
         }
         var text = "CREATE TABLE \(table.qualifiedName) (\n    " + lines.joined(separator: ",\n    ") + "\n)"
         if let storage = table.storage { text += " WITH (\(storage))" }

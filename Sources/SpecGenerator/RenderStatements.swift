@@ -11,8 +11,15 @@ struct StatementRenderer {
             self.table(table, contract, &source)
             source.line()
         }
-        if let root = stored.first { whole(root, stored, contract, &source) }
+        for root in stored where root.parent == nil { whole(root, family(of: root, in: stored), contract, &source) }
         return source.text
+    }
+
+    /// A root, then all tables below it, in the order of the persistence file: parents come first there.
+    private func family(of root: TableModel, in tables: [TableModel]) -> [TableModel] {
+        var family = [root]
+        for table in tables where family.contains(where: { $0.name == table.parent }) { family.append(table) }
+        return family
     }
 
     // MARK: One table
@@ -39,7 +46,7 @@ struct StatementRenderer {
         let columns = table.keys + table.columns + givenColumns(table)
         let places = columns.indices.map { "$\($0 + 1)" }.joined(separator: ", ")
         source.line(
-            "\(access) static let insert = \(literal("INSERT INTO \(table.qualifiedName) (\(columns.map(\.name).joined(separator: ", "))) VALUES (\(places))"))"
+            "\(access) static let insert = \(literal("INSERT INTO \(table.qualifiedName) (\(columns.map(\.quotedName).joined(separator: ", "))) VALUES (\(places))"))"
         )
         source.line()
         source.line(
@@ -69,15 +76,16 @@ struct StatementRenderer {
             expression += (isOptional ? "?." : ".") + property.swiftName
             isOptional = isOptional || !property.isRequired
         }
-        guard let type = column.path.last?.type else { return "" }
-        switch type {
+        guard let last = column.path.last else { return "" }
+        let chain = last.isRequired ? "." : "?."
+        switch last.type {
         case .string: return ".text(\(expression))"
         case .int32, .int64, .int64Text:
-            return ".integer(\(isOptional ? "\(expression).map { Int64($0) }" : "Int64(\(expression))"))"
+            return ".integer(\(isOptional ? "(\(expression)).map { Int64($0) }" : "Int64(\(expression))"))"
         case .double: return ".double(\(expression))"
         case .boolean: return ".boolean(\(expression))"
-        case .timestamp: return ".text(\(expression)\(isOptional ? "?" : "").databaseText)"
-        case .enumeration: return ".text(\(expression)\(isOptional ? "?" : "").rawValue)"
+        case .timestamp: return ".text(\(expression)\(chain)databaseText)"
+        case .enumeration: return ".text(\(expression)\(chain)rawValue)"
         case .map: return ".map(\(expression))"
         case .array, .structure: return ".textArray(\(expression))"
         }
@@ -86,20 +94,19 @@ struct StatementRenderer {
     private func select(_ table: TableModel, _ source: inout Source) {
         source.line("/// Rows of the root keys in `$1`, ordered by key; columns as the decoder wants them.")
         source.block("\(access) static func select(viewLevel: Int) -> String") { source in
-            let keys = table.keys.map(\.name).joined(separator: ", ")
+            let keys = table.keys.map(\.quotedName).joined(separator: ", ")
             source.line("var columns = \(literal(keys))")
             for column in table.columns {
                 let expression =
                     column.sqlType == "timestamptz"
-                    ? "(extract(epoch FROM \(column.name)) * 1000000)::bigint" : column.name
+                    ? "(extract(epoch FROM \(column.quotedName)) * 1000000)::bigint" : column.quotedName
                 let add = "columns += \(literal(", " + expression))"
                 source.line(column.viewLevel > 0 ? "if viewLevel >= \(column.viewLevel) { \(add) }" : add)
             }
-            let order = table.keys.map { "\($0.name)" }.joined(separator: ", ")
             let root = table.keys[0]
-            source.line(
-                "return \"SELECT \\(columns) FROM \(table.qualifiedName) WHERE \(root.name) = ANY($1::\(root.sqlType)[]) ORDER BY \(order)\""
-            )
+            let rest =
+                " FROM \(table.qualifiedName) WHERE \(root.quotedName) = ANY($1::\(root.sqlType)[]) ORDER BY \(keys)"
+            source.line("return \"SELECT \\(columns)" + literal(rest).dropFirst())
         }
     }
 
@@ -114,17 +121,18 @@ struct StatementRenderer {
                 let property = column.path[0]
                 if !nested.contains(property.swiftName) {
                     nested.append(property.swiftName)
-                    source.line("var \(property.swiftName) = \(property.type.swift)()")
+                    source.line("var \(nestedName(property)) = \(property.type.swift)()")
                 }
             }
             for column in table.columns {
                 let target =
                     column.path.count > 1
-                    ? column.path.map(\.swiftName).joined(separator: ".") : "value." + column.path[0].swiftName
+                    ? nestedName(column.path[0]) + "." + column.path.dropFirst().map(\.swiftName).joined(separator: ".")
+                    : "value." + column.path[0].swiftName
                 guard let last = column.path.last else { continue }
                 let read = "try " + decode(last.type)
                 let assign =
-                    column.path.allSatisfy(\.isRequired)
+                    last.isRequired
                     ? "\(target) = \(read) ?? \(last.type.emptyValue)" : "\(target) = \(read)"
                 source.line(column.viewLevel > 0 ? "if viewLevel >= \(column.viewLevel) { \(assign) }" : assign)
             }
@@ -133,12 +141,18 @@ struct StatementRenderer {
                 guard let index = nested.firstIndex(of: property.swiftName) else { continue }
                 nested.remove(at: index)
                 source.line(
-                    "if \(property.swiftName) != \(property.type.swift)() { value.\(property.swiftName) = \(property.swiftName) }"
+                    "if \(nestedName(property)) != \(property.type.swift)() { value.\(property.swiftName) = \(nestedName(property)) }"
                 )
             }
             source.line("return value")
         }
     }
+
+    /// The variable for a nested object under construction.
+    private func nestedName(_ property: PropertyModel) -> String { Names.local(property.jsonName, "Part") }
+
+    /// The variable for the rows of a child table.
+    private func rowsName(_ table: TableModel) -> String { Names.local(table.name, "Rows") }
 
     private func decode(_ type: TypeReference) -> String {
         switch type {
@@ -167,27 +181,13 @@ struct StatementRenderer {
             source.block(
                 "\(access) static func insert(_ value: \(name), key: PostgresValue, own: [PostgresValue], mapOwn: [PostgresValue]) -> [Statement]"
             ) { source in
-                source.line(
-                    "var statements = [Statement(\(root.swiftName).insert, [key] + \(root.swiftName).values(value) + own)]"
-                )
-                for table in tables where table.parent == root.name && table.property?.isReadOnly == false {
-                    guard let property = table.property else { continue }
-                    let access =
-                        "value.\(property.swiftName)" + (property.isRequired ? "" : " ?? \(property.type.emptyValue)")
-                    if table.content == .map {
-                        source.block("for (name, element) in (\(access)).sorted(by: { $0.key < $1.key })") {
-                            $0.line(
-                                "statements.append(Statement(\(table.swiftName).insert, [key, .text(name)] + \(table.swiftName).values(element) + mapOwn))"
-                            )
-                        }
-                    } else {
-                        source.block("for (index, element) in (\(access)).enumerated()") {
-                            $0.line(
-                                "statements.append(Statement(\(table.swiftName).insert, [key, .integer(Int64(index))] + \(table.swiftName).values(element)))"
-                            )
-                        }
-                    }
+                let own = "[Statement(\(root.swiftName).insert, [key] + \(root.swiftName).values(value) + own)]"
+                guard tables.contains(where: { $0.parent == root.name && $0.property?.isReadOnly == false }) else {
+                    source.line(own)
+                    return
                 }
+                source.line("var statements = " + own)
+                insertChildren(of: root, "value", keys: ["key"], tables, &source)
                 source.line("return statements")
             }
             source.line()
@@ -201,13 +201,45 @@ struct StatementRenderer {
         }
     }
 
+    /// Loops over the children that a client writes, theirs inside.
+    ///
+    /// - Parameters:
+    ///   - value: the expression of the parent.
+    ///   - keys: the expressions of its keys.
+    private func insertChildren(
+        of parent: TableModel, _ value: String, keys: [String], _ tables: [TableModel], _ source: inout Source
+    ) {
+        let suffix = keys.count > 1 ? "\(keys.count)" : ""
+        for table in tables where table.parent == parent.name && table.property?.isReadOnly == false {
+            guard let property = table.property else { continue }
+            let access =
+                "\(value).\(property.swiftName)" + (property.isRequired ? "" : " ?? \(property.type.emptyValue)")
+            let (name, index, element) = ("name" + suffix, "index" + suffix, "element" + suffix)
+            if table.content == .map {
+                source.block("for (\(name), \(element)) in (\(access)).sorted(by: { $0.key < $1.key })") {
+                    $0.line(
+                        "statements.append(Statement(\(table.swiftName).insert, [\((keys + [".text(\(name))"]).joined(separator: ", "))] + \(table.swiftName).values(\(element)) + mapOwn))"
+                    )
+                }
+            } else {
+                let own = keys + [".integer(Int64(\(index)))"]
+                source.block("for (\(index), \(element)) in (\(access)).enumerated()") { source in
+                    source.line(
+                        "statements.append(Statement(\(table.swiftName).insert, [\(own.joined(separator: ", "))] + \(table.swiftName).values(\(element))))"
+                    )
+                    insertChildren(of: table, element, keys: own, tables, &source)
+                }
+            }
+        }
+    }
+
     private func assemble(_ name: String, _ root: TableModel, _ tables: [TableModel], _ source: inout Source) {
         source.line("/// Root values by key from the results of ``selects(viewLevel:)``.")
         source.block(
             "\(access) static func assemble(_ results: [PostgresResult], viewLevel: Int) throws(PostgresError) -> [String: \(name)]"
         ) { source in
             for (index, table) in tables.enumerated().reversed() {
-                guard case let variable = Names.member(table.name), table != root else { continue }
+                guard case let variable = rowsName(table), table != root else { continue }
                 let count = table.keys.count
                 switch table.content {
                 case .map: source.line("var \(variable): [[String]: [String: String]] = [:]")
@@ -244,7 +276,7 @@ struct StatementRenderer {
         for child in children {
             guard let property = child.property else { continue }
             let fallback = property.isRequired ? " ?? \(property.type.emptyValue)" : ""
-            source.line("value.\(property.swiftName) = \(Names.member(child.name))[key]\(fallback)")
+            source.line("value.\(property.swiftName) = \(rowsName(child))[key]\(fallback)")
         }
     }
 }

@@ -90,11 +90,13 @@ struct TypeRenderer {
                 var value: String
                 switch property.type {
                 case .int64Text: value = "try container.decodeIfPresent(Int64Text.self, forKey: \(key))?.value"
+                case .array(.int64Text):
+                    value = "try container.decodeIfPresent([Int64Text].self, forKey: \(key))?.map(\\.value)"
                 default:
                     value = "try container.decodeIfPresent(\(property.type.swift).self, forKey: \(key))"
                 }
                 if property.isRequired { value = "(\(value)) ?? \(property.type.emptyValue)" }
-                source.line("\(property.swiftName) = \(value)")
+                source.line("self.\(property.swiftName) = \(value)")
             }
         }
         source.line()
@@ -104,11 +106,17 @@ struct TypeRenderer {
                 let name = property.swiftName
                 switch (property.type, property.isRequired) {
                 case (.int64Text, true):
-                    source.line("try container.encode(Int64Text(value: \(name)), forKey: .\(name))")
+                    source.line("try container.encode(Int64Text(value: self.\(name)), forKey: .\(name))")
                 case (.int64Text, false):
-                    source.line("try container.encodeIfPresent(\(name).map(Int64Text.init(value:)), forKey: .\(name))")
-                case (_, true): source.line("try container.encode(\(name), forKey: .\(name))")
-                case (_, false): source.line("try container.encodeIfPresent(\(name), forKey: .\(name))")
+                    source.line(
+                        "try container.encodeIfPresent(self.\(name).map(Int64Text.init(value:)), forKey: .\(name))")
+                case (.array(.int64Text), true):
+                    source.line("try container.encode(self.\(name).map(Int64Text.init(value:)), forKey: .\(name))")
+                case (.array(.int64Text), false):
+                    source.line(
+                        "try container.encodeIfPresent(self.\(name)?.map(Int64Text.init(value:)), forKey: .\(name))")
+                case (_, true): source.line("try container.encode(self.\(name), forKey: .\(name))")
+                case (_, false): source.line("try container.encodeIfPresent(self.\(name), forKey: .\(name))")
                 }
             }
         }
@@ -122,14 +130,17 @@ struct TypeRenderer {
             source.block("\(access) var debugDescription: String") { source in
                 source.line("var parts: [String] = []")
                 for property in structure.properties {
-                    let name = property.swiftName
-                    let text = property.isSensitive ? "<redacted>" : "\\(\(name))"
+                    let name = "self.\(property.swiftName)"
+                    let label = literal(property.jsonName).dropFirst().dropLast()
+                    let value = property.isRequired ? name : "value"
+                    let text = property.isSensitive ? "<redacted>" : "\\(\(value))"
+                    let append = "parts.append(\"\(label): \(text)\")"
                     if property.isRequired {
-                        source.line("parts.append(\"\(property.jsonName): \(text)\")")
+                        source.line(append)
                     } else if property.isSensitive {
-                        source.line("if \(name) != nil { parts.append(\"\(property.jsonName): \(text)\") }")
+                        source.line("if \(name) != nil { \(append) }")
                     } else {
-                        source.line("if let \(name) { parts.append(\"\(property.jsonName): \(text)\") }")
+                        source.line("if let value = \(name) { \(append) }")
                     }
                 }
                 source.line("return \"\(structure.name)(\" + parts.joined(separator: \", \") + \")\"")

@@ -200,6 +200,7 @@ package struct SpecDifference {
             bound(name, earlier, later, isNarrower: (later ?? -.infinity) > (earlier ?? -.infinity), use, pointer)
         }
         for (name, earlier, later) in [
+            ("maxItems", old.maxItems.map(Double.init), new.maxItems.map(Double.init)),
             ("maxLength", old.maxLength.map(Double.init), new.maxLength.map(Double.init)),
             ("maximum", old.maximum, new.maximum),
         ] where earlier != later {

@@ -3,6 +3,7 @@ import YAML
 
 /// One column of a table.
 struct ColumnModel: Hashable, Sendable {
+    /// As the catalogue has it, without quotation marks.
     var name: String
     var sqlType: String
     var isNotNull: Bool
@@ -11,6 +12,9 @@ struct ColumnModel: Hashable, Sendable {
     /// Where its value comes from: properties from the table's structure inwards; empty for the server's own columns.
     var path: [PropertyModel]
     var viewLevel: Int
+
+    /// As SQL writes it.
+    var quotedName: String { quotedSQL(name) }
 }
 
 /// One table with everything that DDL and statements need.
@@ -41,7 +45,8 @@ struct TableModel: Hashable, Sendable {
     static func == (left: TableModel, right: TableModel) -> Bool { left.name == right.name }
     func hash(into hasher: inout Hasher) { hasher.combine(name) }
 
-    var qualifiedName: String { schemaName + "." + name }
+    /// As SQL writes it.
+    var qualifiedName: String { quotedSQL(schemaName) + "." + quotedSQL(name) }
     /// `task_inputs` → `TaskInputsTable`
     var swiftName: String { Names.type(name) + "Table" }
 }
@@ -58,7 +63,9 @@ struct TableLowering {
         let schema = root["schema"]?.text ?? "public"
         check(root, ["schema", "tables"], "the persistence file")
         for node in root["tables"]?.items ?? [] {
-            if let table = table(node, schema: schema) { tables.append(table) }
+            guard let table = table(node, schema: schema) else { continue }
+            checkNames(table, at: node.location)
+            tables.append(table)
         }
         for table in tables { checkChildren(table, root) }
         guard found.isEmpty else { throw Diagnostics(found) }
@@ -67,8 +74,71 @@ struct TableLowering {
 
     private mutating func check(_ node: YAMLNode, _ known: Set<String>, _ what: String) {
         for entry in node.entries ?? [] where !known.contains(entry.key.text ?? "") {
-            found.append(Diagnostic(entry.key.location, "\"\(entry.key.text ?? "")\" is not a key of \(what)"))
+            found.append(
+                Diagnostic(
+                    entry.key.location, "\"\(entry.key.text ?? "")\" is not a key of \(what)",
+                    hint: "known are \(known.sorted().joined(separator: ", "))"))
         }
+    }
+
+    /// PostgreSQL cuts longer names off without a word (NAMEDATALEN).
+    private static let longestName = 63
+
+    private mutating func checkNames(_ table: TableModel, at location: SourceLocation) {
+        let columns = table.keys + table.columns + table.ownColumns
+        let names = columns.map(\.name)
+        for (index, name) in names.enumerated() where names.firstIndex(of: name) != index {
+            found.append(
+                Diagnostic(
+                    location, "the table \(table.name) has two columns named \(name)",
+                    hint:
+                        "rename the server's own column, the position or the map's key here; columns are in lower case")
+            )
+        }
+        let constraints = columns.filter { $0.check != nil }.map { "\(table.name)_\($0.name)_check" }
+        for name in [table.name] + names + constraints + table.indexes.map(\.name)
+        where name.utf8.count > Self.longestName || name.isEmpty {
+            found.append(
+                Diagnostic(
+                    location, "the name \"\(name)\" has more than \(Self.longestName) bytes, or none",
+                    hint: "PostgreSQL would cut it off: choose a shorter name for the table, or leave the property out")
+            )
+        }
+        if table.keys.isEmpty && (table.primaryKey.isEmpty || table.content != .own) {
+            found.append(
+                Diagnostic(
+                    location, "the table \(table.name) has no key",
+                    hint: "write key: {name: id, type: uuid}, or primary-key: \"(a, b)\""))
+        }
+        let relations = [table.name] + table.indexes.map(\.name)
+        for (index, name) in relations.enumerated()
+        where relations[..<index].contains(name)
+            || tables.contains(where: { $0.name == name || $0.indexes.contains { $0.name == name } })
+        {
+            found.append(
+                Diagnostic(
+                    location, "two tables or indexes are named \(name)",
+                    hint: "PostgreSQL keeps both under one roof: give one of them another name"))
+        }
+        if tables.contains(where: { $0.swiftName == table.swiftName && $0.name != table.name }) {
+            found.append(
+                Diagnostic(
+                    location, "the table \(table.name) maps to a Swift name already in use: \(table.swiftName)",
+                    hint: "give it another name"))
+        }
+        let types = Set(contract.structures.map(\.name) + contract.enumerations.map(\.name))
+        for name in [table.swiftName] + (table.parent == nil ? Self.statements(table) : []) where types.contains(name) {
+            found.append(
+                Diagnostic(
+                    location, "the code of the table \(table.name) and a schema have one Swift name: \(name)",
+                    hint: "give the table another name here, or the schema with x-swift-name in the overlay"))
+        }
+    }
+
+    /// The name of the declaration for a root with all its children.
+    private static func statements(_ table: TableModel) -> [String] {
+        guard case .structure(let name) = table.content else { return [] }
+        return [name + "Statements"]
     }
 
     private mutating func table(_ node: YAMLNode, schema: String) -> TableModel? {
@@ -80,7 +150,7 @@ struct TableLowering {
         check(node, known, "a table")
         for index in node["indexes"]?.items ?? [] { check(index, ["name", "on"], "an index") }
         guard let name = node["name"]?.text else {
-            found.append(Diagnostic(node.location, "a table needs a name"))
+            found.append(Diagnostic(node.location, "a table needs a name", hint: "write name: tasks"))
             return nil
         }
         var table = TableModel(
@@ -105,16 +175,16 @@ struct TableLowering {
         if case .structure(let name) = table.content, let structure = structure(name) {
             let leftOut = node["leave-out"]?.items ?? []
             for item in leftOut where !structure.properties.contains(where: { $0.jsonName == item.text }) {
-                found.append(Diagnostic(item.location, "\(name) has no property \"\(item.text ?? "")\" to leave out"))
+                found.append(
+                    Diagnostic(
+                        item.location, "\(name) has no property \"\(item.text ?? "")\" to leave out",
+                        hint: "write the property's name as the document has it, or remove it here"))
             }
             table.columns = columns(structure, leftOut: Set(leftOut.compactMap(\.text)))
         }
         table.ownColumns = (node["columns"]?.items ?? []).map { column($0) }
-        let names = (table.keys + table.columns + table.ownColumns).map(\.name)
-        for (index, name) in names.enumerated() where names.firstIndex(of: name) != index {
-            found.append(Diagnostic(node.location, "the table \(table.name) has two columns named \(name)"))
-        }
-        table.primaryKey = node["primary-key"]?.text ?? "(" + table.keys.map(\.name).joined(separator: ", ") + ")"
+        let keys = table.keys.map(\.quotedName).joined(separator: ", ")
+        table.primaryKey = node["primary-key"]?.text ?? (keys.isEmpty ? "" : "(\(keys))")
         table.indexes = (node["indexes"]?.items ?? []).map { ($0["name"]?.text ?? "", $0["on"]?.text ?? "") }
         table.storage = node["with"]?.text
         return table
@@ -146,7 +216,10 @@ struct TableLowering {
             table.keys.append(own(node["map-key"]?.text ?? "key", "text"))
             table.columns.append(own(node["map-value"]?.text ?? "value", "text"))
         default:
-            found.append(Diagnostic(place.location, "only arrays of objects and maps become tables of their own"))
+            found.append(
+                Diagnostic(
+                    place.location, "only arrays of objects and maps become tables of their own",
+                    hint: "other properties are columns of \(parent.name): remove this table"))
             return false
         }
         return true
@@ -167,7 +240,10 @@ struct TableLowering {
             if let enumeration = contract.enumerations.first(where: { $0.pointer == pointer }) {
                 check = Self.check(name, enumeration)
             } else {
-                found.append(Diagnostic(schema.location, "the contract has no enumeration \"\(schema.text ?? "")\""))
+                found.append(
+                    Diagnostic(
+                        schema.location, "the contract has no enumeration \"\(schema.text ?? "")\"",
+                        hint: "write the name of a schema with \"enum\" under components/schemas"))
             }
         }
         return ColumnModel(
@@ -177,7 +253,7 @@ struct TableLowering {
 
     private static func check(_ column: String, _ enumeration: EnumerationModel) -> String {
         let values = enumeration.cases.map { "'" + $0.value.replacing("'", with: "''") + "'" }
-        return "\(column) IN (\(values.joined(separator: ", ")))"
+        return "\(quotedSQL(column)) IN (\(values.joined(separator: ", ")))"
     }
 
     private func structure(_ name: String) -> StructureModel? { contract.structures.first { $0.name == name } }
@@ -254,10 +330,16 @@ struct TableLowering {
             switch property.type {
             case .array(.structure):
                 let what = "is an array of objects inside a flattened object; that is not supported"
-                found.append(Diagnostic(location, "the property \"\(path)\" of \(table) \(what)"))
+                found.append(
+                    Diagnostic(
+                        location, "the property \"\(path)\" of \(table) \(what)",
+                        hint: "leave out the property that holds it, or remove it with the overlay"))
             case .structure:
                 let what = "is an object inside a flattened object; that is not supported"
-                found.append(Diagnostic(location, "the property \"\(path)\" of \(table) \(what)"))
+                found.append(
+                    Diagnostic(
+                        location, "the property \"\(path)\" of \(table) \(what)",
+                        hint: "leave out the property that holds it, or remove it with the overlay"))
             default: checkArray(property.type, path: path, of: table, at: location)
             }
         }
@@ -271,6 +353,7 @@ struct TableLowering {
         found.append(
             Diagnostic(
                 location,
-                "the property \"\(path)\" of \(table) is an array of \(element.swift); only text is supported"))
+                "the property \"\(path)\" of \(table) is an array of \(element.swift); only text is supported",
+                hint: "leave it out, or make its items text with the overlay"))
     }
 }

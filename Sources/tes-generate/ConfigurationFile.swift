@@ -46,7 +46,9 @@ struct ConfigurationFile {
         do throws(YAMLError) {
             return try parseYAML(String(decoding: data, as: UTF8.self), file: path)
         } catch {
-            throw Diagnostics([Diagnostic(error.location, error.message)])
+            throw Diagnostics([
+                Diagnostic(error.location, error.message, hint: "the file must be YAML or JSON, one document")
+            ])
         }
     }
 }

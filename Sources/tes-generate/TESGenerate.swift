@@ -203,7 +203,9 @@ struct Options {
         do throws(YAMLError) {
             return try parseYAML(String(decoding: data, as: UTF8.self), file: file)
         } catch {
-            throw Diagnostics([Diagnostic(error.location, error.message)])
+            throw Diagnostics([
+                Diagnostic(error.location, error.message, hint: "the file must be YAML or JSON, one document")
+            ])
         }
     }
 }

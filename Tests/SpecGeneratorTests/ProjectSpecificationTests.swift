@@ -8,9 +8,9 @@ import YAML
 @Suite struct ProjectSpecificationTests {
     static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent()
-    private static let official = root.deletingLastPathComponent().appending(path: "shared/reference/spec")
-    private static let hasOfficialDocuments = FileManager.default.fileExists(
-        atPath: official.path(percentEncoded: false))
+    private static let officialFolder = root.deletingLastPathComponent().appending(path: "shared/reference/spec")
+    static let hasOfficialDocuments = FileManager.default.fileExists(
+        atPath: officialFolder.path(percentEncoded: false))
 
     static let document = "spec/tes/1.1.0/openapi.yaml"
     private static let serviceInfo = "spec/tes/1.1.0/service-info.yaml"
@@ -50,10 +50,7 @@ import YAML
     @Test(.enabled(if: hasOfficialDocuments, "the official documents lie beside the clone in the project's workshop"))
     func officialDocumentsGiveTheSameCode() throws {
         let ours = try GeneratorPipeline().everything(from: try Self.input())
-        let official = try GeneratorPipeline().everything(
-            from: try Self.input(
-                document: Self.official.appending(path: "tes-v1.1.openapi.yaml"),
-                serviceInfo: Self.official.appending(path: "service-info-v1.0.0.yaml")))
+        let official = try GeneratorPipeline().everything(from: try Self.official())
         #expect(ours.keys.sorted() == official.keys.sorted())
         // The served description is made of the document's own sentences.
         for (name, text) in ours where name != "Description.swift" {
@@ -63,16 +60,28 @@ import YAML
 
     @Test(.enabled(if: hasOfficialDocuments, "the official documents lie beside the clone in the project's workshop"))
     func theVersionBeforeIsUnderstoodToo() throws {
-        var old = try Self.input(document: Self.official.appending(path: "tes-v1.0.openapi.yaml"))
-        old.overlay = nil
-        old.persistence = nil
-        let files = try GeneratorPipeline().everything(from: old)
+        let files = try GeneratorPipeline().everything(from: try Self.versionBefore())
         #expect(files["Types.swift"]?.contains("package struct TesTask: Codable") == true)
         #expect(files["Operations.swift"]?.contains("pageSize: parameters.int64(\"page_size\")") == true)
         #expect(files["JSON.swift"]?.contains("ignore_error") == false)
     }
 
     // MARK: Files
+
+    /// The official documents in place of ours, under our overlay.
+    static func official() throws -> GeneratorPipeline.Input {
+        try Self.input(
+            document: Self.officialFolder.appending(path: "tes-v1.1.openapi.yaml"),
+            serviceInfo: Self.officialFolder.appending(path: "service-info-v1.0.0.yaml"))
+    }
+
+    /// TES 1.0 as it was published, with nothing of ours.
+    static func versionBefore() throws -> GeneratorPipeline.Input {
+        var old = try Self.input(document: Self.officialFolder.appending(path: "tes-v1.0.openapi.yaml"))
+        old.overlay = nil
+        old.persistence = nil
+        return old
+    }
 
     static func input(document: URL? = nil, serviceInfo: URL? = nil) throws -> GeneratorPipeline.Input {
         GeneratorPipeline.Input(

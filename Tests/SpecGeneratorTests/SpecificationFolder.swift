@@ -26,7 +26,9 @@ struct SpecificationFolder: Sendable, CustomStringConvertible {
         if let configuration = try configuration() {
             return try configuration.input { (name) throws(Diagnostics) in
                 do { return try parse(name) } catch let error as YAMLError {
-                    throw Diagnostics([Diagnostic(error.location, error.message)])
+                    throw Diagnostics([
+                        Diagnostic(error.location, error.message, hint: "the file must be YAML or JSON, one document")
+                    ])
                 } catch { return nil }
             }
         }

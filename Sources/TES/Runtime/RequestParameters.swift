@@ -30,6 +30,39 @@ package struct RequestParameters: Sendable {
         query.last { $0.name == name && !$0.value.isEmpty }?.value
     }
 
+    package mutating func path(_ name: String, _ bounds: TextBounds) -> String {
+        let text = path(name)
+        check(text, name, bounds)
+        return text
+    }
+
+    package mutating func string(_ name: String, _ bounds: TextBounds) -> String? {
+        let text = string(name)
+        if let text { check(text, name, bounds) }
+        return text
+    }
+
+    /// - Parameters:
+    ///   - minItems: the least number of values where there is one at all.
+    ///   - bounds: those of each value.
+    package mutating func strings(
+        _ name: String, minItems: Int = 0, maxItems: Int = .max, _ bounds: TextBounds = TextBounds()
+    ) -> [String] {
+        let values = strings(name)
+        if !values.isEmpty, values.count < minItems {
+            problems.append(RequestProblem("?" + name, "must be given at least \(minItems) times"))
+        }
+        if values.count > maxItems {
+            problems.append(RequestProblem("?" + name, "may be given at most \(maxItems) times"))
+        }
+        for value in values { check(value, name, bounds) }
+        return values
+    }
+
+    private mutating func check(_ text: String, _ name: String, _ bounds: TextBounds) {
+        if let problem = bounds.problem(text) { problems.append(RequestProblem("?" + name, problem)) }
+    }
+
     /// All values in order of appearance; empty ones keep their place.
     package func strings(_ name: String) -> [String] {
         query.filter { $0.name == name }.map(\.value)
@@ -54,8 +87,10 @@ package struct RequestParameters: Sendable {
         _ name: String, _ type: Value.Type, ignoresCase: Bool
     ) -> Value? {
         guard let text = string(name) else { return nil }
-        let value = Value(rawValue: ignoresCase ? text.uppercased() : text)
-        if value.position >= 0 { return value }
+        let value = Value.allCases.first {
+            $0.rawValue == text || ignoresCase && $0.rawValue.lowercased() == text.lowercased()
+        }
+        if let value { return value }
         problems.append(RequestProblem("?" + name, "must be \(Value.choices)"))
         return nil
     }
@@ -63,5 +98,28 @@ package struct RequestParameters: Sendable {
     /// Throws what was found while the parameters were decoded.
     package func check() throws(InvalidRequest) {
         if !problems.isEmpty { throw InvalidRequest(problems) }
+    }
+}
+
+/// Bounds of a parameter's text, counted in Unicode scalars.
+package struct TextBounds: Sendable {
+    private let minLength: Int
+    private let maxLength: Int
+    private let patterns: [(pattern: TextPattern, text: String)]
+
+    package init(
+        minLength: Int = 0, maxLength: Int = .max, patterns: [(pattern: TextPattern, text: String)] = []
+    ) {
+        self.minLength = minLength
+        self.maxLength = maxLength
+        self.patterns = patterns
+    }
+
+    /// What is wrong with a text; nil where nothing is.
+    fileprivate func problem(_ text: String) -> String? {
+        let count = text.unicodeScalars.count
+        if count < minLength { return "needs at least \(minLength) characters" }
+        if count > maxLength { return "may have at most \(maxLength) characters" }
+        return patterns.first { !$0.pattern.matches(text) }.map { "must match \($0.text)" }
     }
 }

@@ -1,0 +1,99 @@
+import Foundation
+import Testing
+
+/// Runs the compiler on generated files, two at a time: other tests need the machine, too.
+actor SwiftCompiler {
+    struct Result: Sendable {
+        var status: Int32
+        var output: String
+    }
+
+    static let shared = SwiftCompiler()
+    static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
+
+    private var free = 2
+    private var waiting: [CheckedContinuation<Void, Never>] = []
+    private var postgres: Task<[String], any Error>?
+
+    /// What every target is compiled with: the manifest's upcoming features, warnings as errors.
+    nonisolated static func settings(isStrict: Bool = true) throws -> [String] {
+        let manifest = try String(contentsOf: root.appending(path: "Package.swift"), encoding: .utf8)
+        let features = manifest.matches(of: /enableUpcomingFeature\("(\w+)"\)/).map { String($0.output.1) }
+        return ["-swift-version", "6", "-package-name", "golden", "-warnings-as-errors"]
+            + (isStrict ? ["-strict-memory-safety"] : [])
+            + features.flatMap { ["-enable-upcoming-feature", $0] }
+    }
+
+    /// The files of the runtime part that stands beside the generated types.
+    nonisolated static func runtime() throws -> [String] { try sources(of: "Sources/TES/Runtime") }
+
+    nonisolated static func sources(of folder: String) throws -> [String] {
+        let url = root.appending(path: folder)
+        return try FileManager.default.contentsOfDirectory(atPath: url.path(percentEncoded: false)).filter {
+            $0.hasSuffix(".swift")
+        }
+        .sorted().map { url.appending(path: $0).path(percentEncoded: false) }
+    }
+
+    /// Flags that find the module that generated statements import; it is compiled once.
+    func postgresFlags() async throws -> [String] {
+        if postgres == nil {
+            postgres = Task {
+                let folder = try Self.temporaryFolder()
+                let include = try await run(["pkg-config", "--cflags", "libpq"]).output
+                let flags =
+                    include.split(whereSeparator: \.isWhitespace).flatMap { ["-Xcc", String($0)] }
+                    + ["-I", Self.root.appending(path: "Sources/CLibPQ").path(percentEncoded: false)]
+                let result = try await run(
+                    ["swiftc", "-emit-module", "-module-name", "Postgres", "-o"]
+                        + [folder.appending(path: "Postgres.swiftmodule").path(percentEncoded: false)]
+                        + Self.settings(isStrict: false)
+                        + flags + Self.sources(of: "Sources/Postgres"))
+                try #require(result.status == 0, "\(result.output)")
+                return flags + ["-I", folder.path(percentEncoded: false)]
+            }
+        }
+        guard let postgres else { throw CancellationError() }
+        return try await postgres.value
+    }
+
+    nonisolated static func temporaryFolder() throws -> URL {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "poiesis-golden-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        return folder
+    }
+
+    /// Runs a program and waits for its end; what it prints on both streams comes together.
+    func run(_ arguments: [String]) async throws -> Result {
+        await enter()
+        defer { leave() }
+        let log = FileManager.default.temporaryDirectory.appending(path: "poiesis-golden-\(UUID().uuidString).log")
+        try Data().write(to: log)
+        defer { try? FileManager.default.removeItem(at: log) }
+        let handle = try FileHandle(forWritingTo: log)
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = arguments
+        process.standardOutput = handle
+        process.standardError = handle
+        process.standardInput = FileHandle.nullDevice
+        let status: Int32 = try await withCheckedThrowingContinuation { continuation in
+            process.terminationHandler = { continuation.resume(returning: $0.terminationStatus) }
+            do { try process.run() } catch { continuation.resume(throwing: error) }
+        }
+        return Result(status: status, output: try String(contentsOf: log, encoding: .utf8))
+    }
+
+    private func enter() async {
+        if free > 0 {
+            free -= 1
+        } else {
+            await withCheckedContinuation { waiting.append($0) }
+        }
+    }
+
+    private func leave() {
+        if waiting.isEmpty { free += 1 } else { waiting.removeFirst().resume() }
+    }
+}
