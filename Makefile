@@ -11,7 +11,7 @@ SPEC := --document spec/tes/1.1.0/openapi.yaml \
 	--overlay spec/overlay.yaml --persistence spec/persistence.yaml
 
 .NOTPARALLEL:
-.PHONY: help demo test check build build-debug setup setup-tests test-swift test-end-to-end lint bench release format schema clean
+.PHONY: help demo test check build build-debug setup setup-tests test-swift test-end-to-end lint bench bench-lists release format schema clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -61,6 +61,9 @@ bench: build ## measure; figures go to docs/performance.md
 	@Benchmarks/run
 	swift build -c release --product json-benchmark
 	@$(RELEASE)/json-benchmark
+
+bench-lists: build ## measure lists of 1,000,000 tasks (about 15 minutes, 6 GB below /tmp)
+	@Benchmarks/lists
 
 release: setup ## pack dist/poiesis-VERSION-linux-ARCH.tar.gz, with Swift's libraries inside
 	@scripts/release

@@ -379,8 +379,8 @@ struct AttemptRunner: Sendable {
             } catch {
                 switch error {
                 case .notThisAttempt: return .lost
-                // Of creations alone.
-                case .keyOfAnotherTask: return .refused
+                // Of creations and lists alone.
+                case .keyOfAnotherTask, .searchTooLong: return .refused
                 case .corrupt(let reason):
                     logger.error("the store refuses a record", metadata: ["reason": "\(reason)"])
                     return .refused

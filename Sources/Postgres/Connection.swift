@@ -129,9 +129,10 @@ struct Connection: ~Copyable {
         let count = Int32(storage.count)
         if storage.isEmpty { storage.append(nil) }
         let sent = storage.map { UnsafePointer($0) }.withUnsafeBufferPointer { values in
+            // Parameters go as text, results come in binary.
             usesNames
-                ? PQsendQueryPrepared(handle, name, count, values.baseAddress, nil, nil, 0)
-                : PQsendQueryParams(handle, statement.sql, count, nil, values.baseAddress, nil, nil, 0)
+                ? PQsendQueryPrepared(handle, name, count, values.baseAddress, nil, nil, 1)
+                : PQsendQueryParams(handle, statement.sql, count, nil, values.baseAddress, nil, nil, 1)
         }
         guard sent == 1 else { throw .connectionLost(Self.message(handle)) }
         return preparing
@@ -142,12 +143,14 @@ struct Connection: ~Copyable {
         guard let result = try next() else {
             throw .connectionLost(Self.message(handle))
         }
-        defer { PQclear(result) }
-        let status = PQresultStatus(result)
+        // Frees the result unless its rows are handed on.
+        let rows = PostgresRows(taking: result)
         // Each command's results end with a null.
         while let extra = try next() { PQclear(extra) }
-        switch status {
-        case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY: return decode(result)
+        defer { withExtendedLifetime(rows) {} }
+        switch PQresultStatus(result) {
+        case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY:
+            return PostgresResult(rows: rows, affectedRows: Int(String(cString: PQcmdTuples(result))) ?? 0)
         case PGRES_PIPELINE_ABORTED: return nil
         default:
             guard PQstatus(handle) == CONNECTION_OK else { throw .connectionLost(Self.message(handle)) }
@@ -214,27 +217,6 @@ struct Connection: ~Copyable {
         return ServerMessage(
             sqlState: field("C") ?? "XX000", primary: field("M") ?? Self.message(handle), detail: field("D"),
             constraint: field("n"), routine: field("R"))
-    }
-
-    private func decode(_ result: OpaquePointer) -> PostgresResult {
-        let rows = PQntuples(result)
-        let columns = PQnfields(result)
-        var decoded: [RowReader] = []
-        decoded.reserveCapacity(Int(rows))
-        for row in 0..<rows {
-            var cells: [String?] = []
-            cells.reserveCapacity(Int(columns))
-            for column in 0..<columns {
-                if PQgetisnull(result, row, column) == 1 {
-                    cells.append(nil)
-                } else if let value = PQgetvalue(result, row, column) {
-                    let bytes = UnsafeRawBufferPointer(start: value, count: Int(PQgetlength(result, row, column)))
-                    cells.append(String(decoding: bytes, as: UTF8.self))
-                }
-            }
-            decoded.append(RowReader(cells: cells))
-        }
-        return PostgresResult(rows: decoded, affectedRows: Int(String(cString: PQcmdTuples(result))) ?? 0)
     }
 
     /// A name from the statement's text, so that every connection calls the same statement the same.

@@ -46,6 +46,13 @@ struct ErrorAnswer {
                 self.init(
                     status: .unprocessableContent,
                     message: "this Idempotency-Key was used for another task within the last day: take a new one")
+            case .searchTooLong(let limit):
+                // No Retry-After: the same again would take as long.
+                self.init(
+                    status: .serviceUnavailable,
+                    message:
+                        "these filters match few of very many tasks and finding them took longer than \(Int64(limit / .milliseconds(1))) milliseconds: add a tag that few tasks have, or a longer name_prefix; the same request again will not help"
+                )
             case .notThisAttempt, .corrupt: self = Self.failed
             }
         case let error as OperationNotImplemented:

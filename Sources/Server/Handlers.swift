@@ -133,63 +133,94 @@ package struct Handlers: TESHandlers {
         let firstSize = input.view == .full ? 4 : Self.chunkSize
         if page.tasks.count <= firstSize || input.view == .minimal {
             var answer = envelope
-            answer.tasks = try await store.tasks(page.tasks[...], view: input.view)
+            answer.tasks = try await store.tasks(
+                page.tasks[...], isContiguous: page.isContiguous, view: input.view)
             return .value(answer)
         }
-        let first = try await store.tasks(page.tasks.prefix(firstSize), view: input.view)
-        return .chunks(chunks(envelope, first, page.tasks.dropFirst(firstSize), input.view))
-    }
-
-    /// The envelope's bytes around the tasks', each chunk made when the one before it was sent.
-    private func chunks(
-        _ envelope: TESListTasksResponse, _ first: [TESTask], _ rest: ArraySlice<(id: TaskID, state: TESState)>,
-        _ view: TESView
-    ) -> AsyncThrowingStream<[UInt8], any Error> {
+        // An error in the first part can still be answered as one.
+        let first = try await store.tasks(
+            page.tasks.prefix(firstSize), isContiguous: page.isContiguous, view: input.view)
         let parts = PageParts(
-            envelope: JSONWriter.encode(envelope), first: first, rest: rest)
-        return AsyncThrowingStream { try await parts.next(store, view) }
+            envelope: JSONWriter.encode(envelope), viewLevel: input.view.position, first: first,
+            rest: page.tasks.dropFirst(firstSize)
+        ) { [store] slice in
+            try await store.tasks(slice, isContiguous: page.isContiguous, view: input.view)
+        }
+        return .chunks(AsyncThrowingStream { try await parts.next() })
     }
 
-    /// What of a page is still to be sent. One reader asks for it, a part after the other.
+    /// The envelope's bytes around the tasks', part by part. One reader asks for them, each when the one before was sent;
+    /// meanwhile the next part's tasks are read.
     private actor PageParts {
-        private var head: [UInt8]
+        typealias Page = ArraySlice<(id: TaskID, state: TESState)>
+
+        private let viewLevel: Int
+        private let head: [UInt8]
         private let tail: [UInt8]
-        private var waiting: [TESTask]
-        private var rest: ArraySlice<(id: TaskID, state: TESState)>
+        private let first: [TESTask]
+        private var rest: Page
+        private let read: @Sendable (Page) async throws -> [TESTask]
+        private var upcoming: Task<[TESTask], any Error>?
         private var isDone = false
         private var hasElements = false
-        /// Tasks of the next chunk, by the bytes of the one before.
+        /// Tasks of the next part to be read, by the bytes of those that were sent.
         private var size = 1
 
-        init(envelope: [UInt8], first: [TESTask], rest: ArraySlice<(id: TaskID, state: TESState)>) {
+        init(
+            envelope: [UInt8], viewLevel: Int, first: [TESTask], rest: Page,
+            read: @escaping @Sendable (Page) async throws -> [TESTask]
+        ) {
             // The empty array of tasks is the first in the document.
             let middle = (envelope.firstIndex(of: UInt8(ascii: "[")) ?? 0) + 1
             head = Array(envelope[..<middle])
             tail = Array(envelope[middle...])
-            waiting = first
+            self.viewLevel = viewLevel
+            self.first = first
             self.rest = rest
+            self.read = read
         }
 
-        func next(_ store: any TaskStore, _ view: TESView) async throws -> [UInt8]? {
+        deinit { upcoming?.cancel() }
+
+        func next() async throws -> [UInt8]? {
             if isDone { return nil }
-            if waiting.isEmpty, !rest.isEmpty {
-                waiting = try await store.tasks(rest.prefix(size), view: view)
-                rest = rest.dropFirst(size)
+            guard let reading = upcoming else {
+                let bytes = encoded(first)
+                readOn()
+                return ended(head + bytes)
             }
-            var bytes = head
-            head = []
-            for task in waiting {
-                if hasElements { bytes.append(UInt8(ascii: ",")) }
-                bytes += JSONWriter.encode(task, viewLevel: view.position)
-                hasElements = true
+            let tasks = try await reading.value
+            upcoming = nil
+            readOn()
+            return ended(encoded(tasks))
+        }
+
+        private func readOn() {
+            if rest.isEmpty { return }
+            let part = rest.prefix(size)
+            rest = rest.dropFirst(size)
+            // Detached, so that its decoding does not wait for this actor's encoding.
+            upcoming = Task.detached { [read] in try await read(part) }
+        }
+
+        private func encoded(_ tasks: [TESTask]) -> [UInt8] {
+            if tasks.isEmpty { return [] }
+            var writer = JSONWriter(viewLevel: viewLevel)
+            for task in tasks {
+                writer.element()
+                task.write(&writer)
             }
-            size = min(Handlers.chunkSize, max(1, Handlers.chunkBytes * max(1, waiting.count) / max(1, bytes.count)))
-            waiting = []
-            if rest.isEmpty {
-                bytes += tail
-                isDone = true
-            }
+            let bytes = (hasElements ? [UInt8(ascii: ",")] : []) + writer.bytes
+            hasElements = true
+            size = min(Handlers.chunkSize, max(1, Handlers.chunkBytes * tasks.count / bytes.count))
             return bytes
+        }
+
+        /// The part, with the document's end where nothing follows.
+        private func ended(_ bytes: [UInt8]) -> [UInt8] {
+            guard upcoming == nil else { return bytes }
+            isDone = true
+            return bytes + tail
         }
     }
 

@@ -92,21 +92,23 @@ struct StatementRenderer {
     }
 
     private func select(_ table: TableModel, _ source: inout Source) {
-        source.line("/// Rows of the root keys in `$1`, ordered by key; columns as the decoder wants them.")
-        source.block("\(access) static func select(viewLevel: Int) -> String") { source in
-            let keys = table.keys.map(\.quotedName).joined(separator: ", ")
-            source.line("var columns = \(literal(keys))")
+        source.line(
+            "/// Rows of the root keys in `$1`, or from `$1` to `$2`, by key; columns as the decoder wants them.")
+        source.block("\(access) static func select(viewLevel: Int, isRange: Bool = false) -> String") { source in
+            source.line("var columns = \(literal(table.keys.map(\.quotedName).joined(separator: ", ")))")
             for column in table.columns {
-                let expression =
-                    column.sqlType == "timestamptz"
-                    ? "(extract(epoch FROM \(column.quotedName)) * 1000000)::bigint" : column.quotedName
-                let add = "columns += \(literal(", " + expression))"
+                let add = "columns += \(literal(", " + column.quotedName))"
                 source.line(column.viewLevel > 0 ? "if viewLevel >= \(column.viewLevel) { \(add) }" : add)
             }
             let root = table.keys[0]
-            let rest =
-                " FROM \(table.qualifiedName) WHERE \(root.quotedName) = ANY($1::\(root.sqlType)[]) ORDER BY \(keys)"
-            source.line("return \"SELECT \\(columns)" + literal(rest).dropFirst())
+            source.line(
+                "let keys = isRange ? \(literal("BETWEEN $1::\(root.sqlType) AND $2::\(root.sqlType)")) : \(literal("= ANY($1::\(root.sqlType)[])"))"
+            )
+            // A map has no order: sorting by its key would only cost time.
+            let order = (table.content == .map ? table.keys.dropLast() : table.keys[...]).map(\.quotedName)
+            let from = literal(" FROM \(table.qualifiedName) WHERE \(root.quotedName) ")
+            let by = literal(" ORDER BY " + order.joined(separator: ", "))
+            source.line("return \"SELECT \\(columns)" + from.dropFirst().dropLast() + "\\(keys)" + by.dropFirst())
         }
     }
 
@@ -154,6 +156,9 @@ struct StatementRenderer {
     /// The variable for the rows of a child table.
     private func rowsName(_ table: TableModel) -> String { Names.local(table.name, "Rows") }
 
+    /// The variable for one row of a table.
+    private func rowName(_ table: TableModel) -> String { Names.local(table.name, "Row") }
+
     private func decode(_ type: TypeReference) -> String {
         switch type {
         case .string: "row.text()"
@@ -161,7 +166,7 @@ struct StatementRenderer {
         case .int64, .int64Text: "row.int64()"
         case .double: "row.double()"
         case .boolean: "row.boolean()"
-        case .timestamp: "row.int64().map(Timestamp.init(microseconds:))"
+        case .timestamp: "row.microseconds().map(Timestamp.init(microseconds:))"
         case .enumeration(let name): "row.text().map(\(name).init(rawValue:))"
         case .map: "row.map()"
         case .array, .structure: "row.textArray()"
@@ -191,10 +196,12 @@ struct StatementRenderer {
                 source.line("return statements")
             }
             source.line()
-            source.line("/// One statement for each table, the root's first; all take an array of root keys.")
-            source.block("\(access) static func selects(viewLevel: Int) -> [String]") { source in
-                source.line(
-                    "[\(tables.map { "\($0.swiftName).select(viewLevel: viewLevel)" }.joined(separator: ", "))]")
+            source.line(
+                "/// One statement for each table, the root's first; all take an array of root keys, or the least and the greatest."
+            )
+            source.block("\(access) static func selects(viewLevel: Int, isRange: Bool = false) -> [String]") { source in
+                let selects = tables.map { "\($0.swiftName).select(viewLevel: viewLevel, isRange: isRange)" }
+                source.line("[\(selects.joined(separator: ", "))]")
             }
             source.line()
             assemble(name, root, tables, &source)
@@ -234,49 +241,56 @@ struct StatementRenderer {
     }
 
     private func assemble(_ name: String, _ root: TableModel, _ tables: [TableModel], _ source: inout Source) {
-        source.line("/// Root values by key from the results of ``selects(viewLevel:)``.")
+        source.line("/// Root values by key from the results of ``selects(viewLevel:isRange:)``.")
         source.block(
             "\(access) static func assemble(_ results: [PostgresResult], viewLevel: Int) throws(PostgresError) -> [String: \(name)]"
         ) { source in
-            for (index, table) in tables.enumerated().reversed() {
-                guard case let variable = rowsName(table), table != root else { continue }
-                let count = table.keys.count
-                switch table.content {
-                case .map: source.line("var \(variable): [[String]: [String: String]] = [:]")
-                case .structure(let element): source.line("var \(variable): [[String]: [\(element)]] = [:]")
-                case .own: continue
-                }
-                source.block("for row in results[\(index)].rows") { source in
-                    source.line("var row = row")
-                    source.line("let key = try row.keys(\(count))")
-                    let parent = "Array(key.prefix(\(count - 1)))"
-                    if table.content == .map {
-                        source.line("\(variable)[\(parent), default: [:]][key[\(count - 1)]] = try row.text()")
-                    } else {
-                        decodeWithChildren(table, tables, &source)
-                        source.line("\(variable)[\(parent), default: []].append(value)")
-                    }
-                }
+            let children = tables.enumerated().filter { $0.element.parent != nil }
+            for (index, table) in children {
+                source.line("var \(rowsName(table)) = ChildRows(results[\(index)])")
             }
             source.line("var values: [String: \(name)] = [:]")
-            source.block("for row in results[0].rows") { source in
-                source.line("var row = row")
-                source.line("let key = try row.keys(\(root.keys.count))")
+            let rootRow = rowName(root)
+            source.block("for \(rootRow) in results[0].rows") { source in
+                source.line("var row = \(rootRow)")
+                source.line("let key = try row.key()")
                 decodeWithChildren(root, tables, &source)
-                source.line("values[key[0]] = value")
+                source.line("values[key] = value")
             }
+            for (_, table) in children { source.line("try \(rowsName(table)).finish()") }
             source.line("return values")
         }
     }
 
+    /// Decodes what follows a row's keys, and the rows of its children.
     private func decodeWithChildren(_ table: TableModel, _ tables: [TableModel], _ source: inout Source) {
         let children = tables.filter { $0.parent == table.name }
         source.line(
             "\(children.isEmpty ? "let" : "var") value = try \(table.swiftName).decode(&row, viewLevel: viewLevel)")
         for child in children {
             guard let property = child.property else { continue }
-            let fallback = property.isRequired ? " ?? \(property.type.emptyValue)" : ""
-            source.line("value.\(property.swiftName) = \(rowsName(child))[key]\(fallback)")
+            let (row, found) = (rowName(child), Names.local(child.name, "Found"))
+            if case .structure(let element) = child.content {
+                source.line("var \(found): [\(element)] = []")
+            } else {
+                source.line("var \(found): [String: String] = [:]")
+            }
+            source.block(
+                "while let \(row) = \(rowsName(child)).next(of: \(rowName(table)), keys: \(table.keys.count))"
+            ) { source in
+                source.line("var row = \(row)")
+                if child.content == .map {
+                    source.line("row.skip(\(table.keys.count))")
+                    source.line("let key = try row.key()")
+                    source.line("\(found)[key] = try row.text()")
+                } else {
+                    source.line("row.skip(\(child.keys.count))")
+                    decodeWithChildren(child, tables, &source)
+                    source.line("\(found).append(value)")
+                }
+            }
+            let all = property.isRequired ? found : "\(found).isEmpty ? nil : \(found)"
+            source.line("value.\(property.swiftName) = \(all)")
         }
     }
 }

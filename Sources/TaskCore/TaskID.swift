@@ -5,7 +5,8 @@ package struct TaskID: Hashable, Sendable, Comparable, CustomStringConvertible {
     package let high: UInt64
     package let low: UInt64
 
-    init(high: UInt64, low: UInt64) {
+    /// - Parameter high: the first eight bytes.
+    package init(high: UInt64, low: UInt64) {
         self.high = high
         self.low = low
     }

@@ -8,6 +8,8 @@ package enum TaskStoreError: Error, Hashable, Sendable {
     case notThisAttempt
     /// The idempotency key stands for another document.
     case keyOfAnotherTask
+    /// The filters of a list match so few of so many tasks that finding them was broken off after this time.
+    case searchTooLong(Duration)
     /// The store holds something that cannot be.
     case corrupt(String)
 }
@@ -73,6 +75,8 @@ package struct TaskFilter: Hashable, Sendable {
 package struct TaskPage: Hashable, Sendable {
     package var tasks: [(id: TaskID, state: TESState)]
     package var hasMore: Bool
+    /// No other task lies between the first and the last: a store may read them as one range.
+    package var isContiguous = false
 
     package init(tasks: [(id: TaskID, state: TESState)], hasMore: Bool) {
         self.tasks = tasks
@@ -187,8 +191,11 @@ package protocol TaskStore: Sendable {
     func page(_ filter: TaskFilter, size: Int, after: TaskID?, for principal: Principal) async throws(TaskStoreError)
         -> TaskPage
     /// Tasks of a page in a view, in the given order; those that vanished meanwhile are left out.
-    func tasks(_ page: ArraySlice<(id: TaskID, state: TESState)>, view: TESView) async throws(TaskStoreError)
-        -> [TESTask]
+    ///
+    /// - Parameter isContiguous: as the page says; see ``TaskPage/isContiguous``.
+    func tasks(
+        _ page: ArraySlice<(id: TaskID, state: TESState)>, isContiguous: Bool, view: TESView
+    ) async throws(TaskStoreError) -> [TESTask]
     /// Asks for a cancel; the task's state afterwards, nil where it is unknown or another's.
     func cancel(_ id: TaskID, for principal: Principal) async throws(TaskStoreError) -> TESState?
 

@@ -94,12 +94,12 @@ package final class InMemoryTaskStore: TaskStore {
     }
 
     package func tasks(
-        _ page: ArraySlice<(id: TaskID, state: TESState)>, view: TESView
+        _ page: ArraySlice<(id: TaskID, state: TESState)>, isContiguous: Bool, view: TESView
     ) async throws(TaskStoreError) -> [TESTask] {
         var tasks: [TESTask] = []
         for (id, taskState) in page {
             guard let entry = state.withLock({ $0.entries[id] }) else { continue }
-            tasks.append(try document(entry).identified(id, taskState).reduced(to: view))
+            tasks.append(try document(entry).identified(id.description, taskState).reduced(to: view))
         }
         return tasks
     }
@@ -174,7 +174,7 @@ package final class InMemoryTaskStore: TaskStore {
     private func attempt(_ entry: Entry) -> Attempt? {
         guard let held = entry.attempts.last else { return nil }
         let key = AttemptKey(taskID: entry.new.id, number: entry.attempts.count, token: held.token)
-        let task = entry.new.task.identified(entry.new.id, entry.lifeCycle.state)
+        let task = entry.new.task.identified(entry.new.id.description, entry.lifeCycle.state)
         return Attempt(key: key, principal: entry.new.principal, task: task, state: entry.lifeCycle.state)
     }
 
@@ -228,7 +228,7 @@ package final class InMemoryTaskStore: TaskStore {
     }
 
     private func document(_ entry: Entry) -> TESTask {
-        var task = entry.new.task.identified(entry.new.id, entry.lifeCycle.state)
+        var task = entry.new.task.identified(entry.new.id.description, entry.lifeCycle.state)
         if !entry.attempts.isEmpty { task.logs = entry.attempts.map(\.log) }
         return task
     }

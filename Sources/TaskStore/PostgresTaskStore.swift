@@ -23,6 +23,7 @@ package final class PostgresTaskStore: TaskStore {
     static let patience = Duration.seconds(8)
 
     let pool: PostgresPool
+    let searches: TaskSearches
     private let metadata: [String: String]
     private let localClock: @Sendable () -> Timestamp
     private let logger: Logger
@@ -30,12 +31,15 @@ package final class PostgresTaskStore: TaskStore {
     private let stateReads = StateReads()
 
     /// - Parameters:
+    ///   - searches: for lists whose filters no index has in order; by default they share the pool.
     ///   - metadata: opens each attempt's metadata.
     ///   - localClock: this machine's clock; the database's is measured against it.
     package init(
-        pool: PostgresPool, metadata: [String: String], logger: Logger, localClock: @escaping @Sendable () -> Timestamp
+        pool: PostgresPool, searches: TaskSearches? = nil, metadata: [String: String], logger: Logger,
+        localClock: @escaping @Sendable () -> Timestamp
     ) {
         self.pool = pool
+        self.searches = searches ?? TaskSearches(pool: pool)
         self.metadata = metadata
         self.logger = logger
         self.localClock = localClock
@@ -184,15 +188,15 @@ package final class PostgresTaskStore: TaskStore {
         let state = Statement(
             "SELECT state FROM poiesis.task_states WHERE task_id = $1 AND owner = $2",
             [.text(id.description), .text(principal.owner)])
-        let keys = PostgresValue.textArray([id.description])
-        var results = try await read(Self.snapshot([state] + selects(view, keys)))
+        let selects = Self.selects(view, keys: [id.description])
+        var results = try await read(Self.snapshot([state] + selects))
         results = Array(results.dropFirst().dropLast())
         guard var row = results[0].rows.first else { return nil }
         let taskState = try decodeState(&row)
         let tasks = try decoded { () throws(PostgresError) in
             try TESTaskStatements.assemble(Array(results.dropFirst()), viewLevel: view.position)
         }
-        return tasks[id.description].map { $0.identified(id, taskState) }
+        return tasks[id.description].map { $0.identified(id.description, taskState) }
     }
 
     private func states(_ ids: [TaskID]) async throws(TaskStoreError) -> [TaskID: StateReads.Row] {
@@ -205,30 +209,6 @@ package final class PostgresTaskStore: TaskStore {
             found[id] = (try decoded { () throws(PostgresError) in try row.text() } ?? "", state)
         }
         return found
-    }
-
-    package func page(
-        _ filter: TaskFilter, size: Int, after: TaskID?, for principal: Principal
-    ) async throws(TaskStoreError) -> TaskPage {
-        let statement = ListStatement(filter: filter, size: size + 1, after: after, owner: principal.owner).statement
-        var tasks: [(id: TaskID, state: TESState)] = []
-        for row in try await read([statement])[0].rows {
-            var row = row
-            tasks.append((try decodeID(&row), try decodeState(&row)))
-        }
-        return TaskPage(tasks: Array(tasks.prefix(size)), hasMore: tasks.count > size)
-    }
-
-    package func tasks(
-        _ page: ArraySlice<(id: TaskID, state: TESState)>, view: TESView
-    ) async throws(TaskStoreError) -> [TESTask] {
-        if view == .minimal { return page.map { TESTask(id: $0.id.description, state: $0.state) } }
-        let keys = PostgresValue.textArray(page.map(\.id.description))
-        let results = try await read(Self.snapshot(selects(view, keys)))
-        let tasks = try decoded { () throws(PostgresError) in
-            try TESTaskStatements.assemble(Array(results.dropFirst().dropLast()), viewLevel: view.position)
-        }
-        return page.compactMap { tasks[$0.id.description]?.identified($0.id, $0.state) }
     }
 
     package func cancel(_ id: TaskID, for principal: Principal) async throws(TaskStoreError) -> TESState? {
@@ -308,7 +288,7 @@ package final class PostgresTaskStore: TaskStore {
         _ found: [(key: AttemptKey, principal: Principal, state: TESState)]
     ) async throws(TaskStoreError) -> [Attempt] {
         let page = found.map { (id: $0.key.taskID, state: $0.state) }
-        let tasks = try await tasks(page[...], view: .full)
+        let tasks = try await tasks(page[...], isContiguous: false, view: .full)
         let byID = Dictionary(tasks.map { ($0.id, $0) }) { first, _ in first }
         return found.compactMap { found in
             byID[found.key.taskID.description].map {
@@ -349,10 +329,6 @@ package final class PostgresTaskStore: TaskStore {
 
     // MARK: Helpers
 
-    private func selects(_ view: TESView, _ keys: PostgresValue) -> [Statement] {
-        TESTaskStatements.selects(viewLevel: view.position).map { Statement($0, [keys]) }
-    }
-
     /// All statements see the same moment.
     static func snapshot(_ statements: [Statement]) -> [Statement] {
         [Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")] + statements + [Statement("COMMIT")]
@@ -369,15 +345,15 @@ package final class PostgresTaskStore: TaskStore {
     /// Sends a batch again for as long as ``patience`` lasts.
     ///
     /// - Returns: what came of it last, and whether it may have been committed without an answer.
-    private func repeated(
-        _ batch: [Statement], acceptsDuplicate: Bool = false
+    func repeated(
+        _ batch: [Statement], on pool: PostgresPool? = nil, acceptsDuplicate: Bool = false
     ) async -> (outcome: Result<[PostgresResult], PostgresError>, isDoubtful: Bool) {
         let deadline = ContinuousClock.now + Self.patience
         var pause = Duration.milliseconds(50)
         var isDoubtful = false
         while true {
             do throws(PostgresError) {
-                return (.success(try await pool.run(batch)), isDoubtful)
+                return (.success(try await (pool ?? self.pool).run(batch)), isDoubtful)
             } catch {
                 if acceptsDuplicate, case .refused(let message) = error, message.isUniqueViolation,
                     message.constraint == "tasks_pkey"
@@ -400,9 +376,9 @@ package final class PostgresTaskStore: TaskStore {
 
     func decodeID(_ row: inout RowReader) throws(TaskStoreError) -> TaskID {
         do throws(PostgresError) {
-            if let id = TaskID(try row.text() ?? "") { return id }
+            if let id = try row.uuid() { return TaskID(high: id.high, low: id.low) }
         } catch { throw storeError(error) }
-        throw .corrupt("a task id is no UUID")
+        throw .corrupt("a task id is NULL")
     }
 
     func decodeState(_ row: inout RowReader) throws(TaskStoreError) -> TESState {
@@ -433,9 +409,9 @@ func randomToken() -> String {
 }
 
 extension TESTask {
-    func identified(_ id: TaskID, _ state: TESState) -> TESTask {
+    func identified(_ id: String, _ state: TESState) -> TESTask {
         var task = self
-        task.id = id.description
+        task.id = id
         task.state = state
         return task
     }

@@ -7,6 +7,8 @@ import TaskStore
 /// The given database, or the private one, which ends with the program and is started again when it ends before.
 final class Database: Service {
     let pool: PostgresPool
+    /// Of lists that may take long: two connections, so that a search on each core leaves the others' work alone.
+    private let searchPool: PostgresPool
     private let privateServer: PrivatePostgres?
     private let logger: Logger
 
@@ -15,11 +17,13 @@ final class Database: Service {
         if let url = settings.text("database") {
             privateServer = nil
             pool = try await Self.pool(url)
+            searchPool = PostgresPool(url: url, connections: 2)
             return
         }
         let server = try PrivatePostgres(in: data.folder)
         privateServer = server
         pool = PostgresPool(url: server.url, connections: 8)
+        searchPool = PostgresPool(url: server.url, connections: 2)
         var tries = 0
         while server.isRunning {
             if (try? await pool.run("SELECT 1")) != nil { break }
@@ -42,6 +46,7 @@ final class Database: Service {
         self.logger = logger
         privateServer = nil
         pool = try await Self.pool(url)
+        searchPool = PostgresPool(url: url, connections: 2)
     }
 
     private static func pool(_ url: String) async throws -> PostgresPool {
@@ -57,7 +62,8 @@ final class Database: Service {
         let logger = logger
         try await SchemaSetup(pool, worker: worker) { logger.notice("\($0)") }.run()
         let store = PostgresTaskStore(
-            pool: pool, metadata: composition.metadata, logger: logger, localClock: Composition.clock)
+            pool: pool, searches: TaskSearches(pool: searchPool, timeout: try composition.settings.listTimeout()),
+            metadata: composition.metadata, logger: logger, localClock: Composition.clock)
         try await store.maintain()
         // Read once now, so that service-info is answered while the database is away.
         _ = try await store.createdAt()
@@ -75,6 +81,12 @@ final class Database: Service {
     }
 
     func stop() { privateServer?.stop() }
+
+    /// Waits for what runs, then closes all connections.
+    func close() async {
+        await pool.close()
+        await searchPool.close()
+    }
 
     /// Starts the private server again when it has ended, as on a disk that was full or for want of memory.
     func run() async throws {
@@ -98,5 +110,15 @@ final class Database: Service {
                 pause = min(pause * 2, .seconds(30))
             }
         }
+    }
+}
+
+extension Settings {
+    fileprivate func listTimeout() throws -> Duration {
+        let milliseconds = try integer("server.list_timeout") ?? 5000
+        guard milliseconds <= 20_000 else {
+            throw StartError(usage: "server.list_timeout must be at most 20000 milliseconds, not \(milliseconds)")
+        }
+        return .milliseconds(milliseconds)
     }
 }

@@ -50,8 +50,9 @@ struct Settings {
     /// Every key; `[]` at its end takes a list.
     static let keys = [
         "listen", "data", "database", "engine", "registry.config", "allow_files[]", "auth", "log.level",
-        "log.format", "server.hosts[]", "server.cors[]", "server.body_limit", "resources.cpu_cores",
-        "resources.memory", "resources.memory_floor", "outputs.missing", "content_limit", "vm_price_per_hour_usd",
+        "log.format", "server.hosts[]", "server.cors[]", "server.body_limit", "server.list_timeout",
+        "resources.cpu_cores", "resources.memory", "resources.memory_floor", "outputs.missing", "content_limit",
+        "vm_price_per_hour_usd",
         "s3.endpoint", "s3.region", "s3.access_key", "s3.secret_key", "s3.session_token", "s3.path_style",
         "service.id", "service.name", "service.description", "service.organization.name", "service.organization.url",
         "service.contact_url", "service.documentation_url", "service.environment",

@@ -123,3 +123,45 @@ def test_two_servers_share_a_database(servers, cluster, database):
     one, two = (servers(arguments=["--database", cluster.url(database)]) for _ in range(2))
     created = [server.client.create(task("true")) for server in (one, two) for _ in range(4)]
     assert {two.client.wait(x)["state"] for x in created} == {"COMPLETE"}
+
+
+# --- Lists that search ----------------------------------------------------------------------------
+
+# Tasks that have either tag, none of them both: to find that out takes reading all of them.
+APART = """
+    WITH made AS (INSERT INTO poiesis.tasks (task_id, name) SELECT gen_random_uuid(), 'task ' || n
+        FROM generate_series(1, 30000) n RETURNING task_id, name),
+    tags AS (INSERT INTO poiesis.task_tags (task_id, key, value)
+        SELECT task_id, CASE WHEN right(name, 1) < '5' THEN 'left' ELSE 'right' END, 'x' FROM made)
+    INSERT INTO poiesis.task_states (task_id, owner, state) SELECT task_id, 'public', 'CANCELED' FROM made
+"""
+
+
+@pytest.fixture
+def hurried(servers, cluster, database):
+    """A server of 30,000 tasks that gives up a search after a millisecond."""
+    server = servers(arguments=["--database", cluster.url(database)], env={"POIESIS_SERVER_LIST_TIMEOUT": "1"})
+    with cluster.connect(database) as connection:
+        connection.execute(APART)
+        connection.execute("ANALYZE")
+    return server.client
+
+
+def test_a_search_that_takes_too_long_is_503_and_says_what_to_do(hurried):
+    answer = hurried.request("GET", "/tasks", params={"tag_key": ["left", "right"]})
+    error = answer.json()
+    assert (answer.status_code, error["status"], "add a tag" in error["message"]) == (503, 503, True)
+    # Waiting will not help.
+    assert "Retry-After" not in answer.headers
+
+
+@pytest.mark.parametrize("query", [{}, {"state": "CANCELED"}, {"tag_key": "left"}, {"tag_key": "right", "tag_value": "x"}],
+                         ids=str)
+def test_lists_that_an_index_has_in_order_have_no_such_limit(hurried, query):
+    listed = hurried.request("GET", "/tasks", params={**query, "page_size": 2047})
+    assert (listed.status_code, len(listed.json()["tasks"])) == (200, 2047)
+
+
+def test_the_same_search_is_answered_when_it_is_given_time(servers, cluster, database, hurried):
+    patient = servers(arguments=["--database", cluster.url(database)]).client
+    assert patient.list(tag_key=["left", "right"]) == {"tasks": [], "next_page_token": ""}

@@ -19,7 +19,7 @@ struct PoolerTests {
         // More clients than server connections, and two clients that each prepare the same.
         let pools = (0..<2).map { _ in PostgresPool(url: pooled, connections: 4) }
         try await SchemaSetup.prepare(pools[0])
-        let stores = pools.map(StoreHarness.postgresStore)
+        let stores = pools.map { StoreHarness.postgresStore($0) }
         for store in stores { try await store.maintain() }
         try await withThrowingTaskGroup(of: Void.self) { group in
             for index in 0..<100 {

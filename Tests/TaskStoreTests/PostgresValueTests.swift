@@ -93,10 +93,98 @@ struct PostgresValueTests {
         var (number, boolean, short) = (row, row, row)
         #expect(throws: PostgresError.self) { try number.int64() }
         #expect(throws: PostgresError.self) { try boolean.boolean() }
-        #expect(try short.keys(2) == ["x", "t"])
+        #expect(try short.key() == "x" && short.key() == "t")
         #expect(throws: PostgresError.self) { try short.text() }
         var null = try await self.row("SELECT NULL")
-        #expect(throws: PostgresError.self) { try null.keys(1) }
+        #expect(throws: PostgresError.self) { try null.key() }
+    }
+
+    /// Each reader, and an expression of a type that is not its own.
+    static let mismatches: [(String, @Sendable (inout RowReader) throws -> Void)] = [
+        ("1::bigint", { _ = try $0.text() }), ("now()", { _ = try $0.text() }), ("'1'::text", { _ = try $0.int64() }),
+        ("1::numeric", { _ = try $0.int64() }), ("2147483648::bigint", { _ = try $0.int32() }),
+        ("1::real", { _ = try $0.double() }), ("1::bigint", { _ = try $0.boolean() }),
+        ("now()::timestamp", { _ = try $0.microseconds() }), ("1::bigint", { _ = try $0.microseconds() }),
+        ("'x'::text", { _ = try $0.uuid() }), ("ARRAY[1]", { _ = try $0.textArray() }),
+        ("'{}'::text", { _ = try $0.map() }),
+    ]
+
+    @Test(arguments: mismatches.indices)
+    func aValueOfAnotherTypeIsAnError(_ index: Int) async throws {
+        var row = try await row("SELECT \(Self.mismatches[index].0)")
+        #expect(throws: PostgresError.self) { try Self.mismatches[index].1(&row) }
+    }
+
+    @Test func integersOfEachSizeAreRead() async throws {
+        var row = try await row("SELECT (-7)::smallint, (-70000)::integer, (-7000000000)::bigint, (-7)::smallint")
+        #expect(try row.int64() == -7 && row.int64() == -70000 && row.int64() == -7_000_000_000 && row.int32() == -7)
+    }
+
+    @Test(arguments: ["", "text", "é漢😀\u{1}", String(repeating: "long ", count: 100_000)])
+    func textsOfEachTypeAreRead(_ text: String) async throws {
+        var row = try await row("SELECT $1::text, $1::varchar, to_json($1::text)", [.text(text)])
+        #expect(try row.text() == text && row.text() == text)
+        #expect(try row.text()?.isEmpty == false)
+    }
+
+    @Test(arguments: [0, 1, -1, 946_684_800_000_000, 1_763_741_234_567_891, -62_135_596_800_000_000])
+    func timesAreMicrosecondsSince1970(_ microseconds: Int64) async throws {
+        var row = try await row(
+            "SELECT 'epoch'::timestamptz + $1::bigint * interval '1 microsecond'", [.integer(microseconds)])
+        #expect(try row.microseconds() == microseconds)
+    }
+
+    @Test(arguments: ["infinity", "-infinity"])
+    func infiniteTimesAreErrors(_ time: String) async throws {
+        var row = try await row("SELECT '\(time)'::timestamptz")
+        #expect(throws: PostgresError.self) { try row.microseconds() }
+    }
+
+    @Test func uuidsAreReadAsNumbersAndAsText() async throws {
+        let text = "0123abcd-4567-89ef-fedc-ba9876543210"
+        var row = try await row("SELECT $1::uuid, $1::uuid, $1::uuid", [.text(text)])
+        #expect(try row.text() == text && row.key() == text)
+        #expect(try row.uuid() ?? (0, 0) == (0x0123_ABCD_4567_89EF, 0xFEDC_BA98_7654_3210))
+    }
+
+    @Test func keysMayBeNumbers() async throws {
+        var row = try await row("SELECT 7::integer, (-8)::bigint, 'x'::text")
+        row.skip(1)
+        #expect(try row.key() == "-8" && row.key() == "x")
+    }
+
+    @Test func rowsOutliveTheirConnection() async throws {
+        let pool = PostgresPool(url: try PostgresCluster.shared.get().url(), connections: 1)
+        let rows = try await pool.run("SELECT n, repeat('x', n) FROM generate_series(1, 1000) n").rows
+        await pool.close()
+        #expect(rows.count == 1000)
+        for (index, row) in rows.enumerated() {
+            var row = row
+            #expect(try row.int32() == Int32(index + 1) && row.text()?.utf8.count == index + 1)
+        }
+    }
+
+    @Test func childrenAreHandedOutParentByParent() async throws {
+        let pool = PostgresPool(url: try PostgresCluster.shared.get().url(), connections: 1)
+        let parents = try await pool.run("SELECT n FROM generate_series(1, 4) n")
+        // Of 1 none, of 2 two, of 3 none, of 4 one.
+        let found = try await pool.run("SELECT * FROM (VALUES (2, 0, 'a'), (2, 1, 'b'), (4, 0, 'c')) x")
+        var children = ChildRows(found)
+        var seen: [[String]] = []
+        for parent in parents.rows {
+            var own: [String] = []
+            while var child = children.next(of: parent, keys: 1) {
+                child.skip(2)
+                own.append(try child.text() ?? "")
+            }
+            seen.append(own)
+        }
+        #expect(seen == [[], ["a", "b"], [], ["c"]])
+        try children.finish()
+        var orphans = ChildRows(found)
+        if orphans.next(of: parents.rows[0], keys: 1) != nil { Issue.record("the first parent has a child") }
+        #expect(throws: PostgresError.self) { try orphans.finish() }
+        await pool.close()
     }
 
     @Test func affectedRowsAreCounted() async throws {

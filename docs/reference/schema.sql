@@ -18,6 +18,8 @@ CREATE TABLE poiesis.tasks (
     PRIMARY KEY (task_id)
 );
 
+CREATE INDEX tasks_by_name ON poiesis.tasks (owner, left(name, 64) COLLATE "C");
+
 COMMENT ON TABLE poiesis.tasks IS 'What a client submitted; never changes after it was created.';
 
 CREATE TABLE poiesis.task_tags (

@@ -20,3 +20,6 @@ CREATE TABLE poiesis.migrations (
 
 -- expand: its comment
 COMMENT ON TABLE poiesis.migrations IS 'What led to this schema, and when; a new database has them all from the start.';
+
+-- expand: the index tasks_by_name is new
+CREATE INDEX tasks_by_name ON poiesis.tasks (owner, left(name, 64) COLLATE "C");

@@ -36,7 +36,7 @@ struct APICommand: AsyncParsableCommand {
         let database = try await Database(url: url, logger: composition.logger)
         let store = try await database.store(composition)
         try await APIParts(composition: composition, store: store, listener: listener).run(with: [])
-        await database.pool.close()
+        await database.close()
         composition.client.close()
     }
 }

@@ -55,7 +55,7 @@ struct ServeCommand: AsyncParsableCommand {
             with: [
                 database, Worker(id: worker, store: store, backend: backend, wakeUp: wakeUp, logger: logger),
             ])
-        await database.pool.close()
+        await database.close()
         composition.client.close()
     }
 }

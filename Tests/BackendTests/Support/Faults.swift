@@ -109,8 +109,10 @@ struct FaultyStore: TaskStore {
     }
 
     func tasks(
-        _ page: ArraySlice<(id: TaskID, state: TESState)>, view: TESView
-    ) async throws(TaskStoreError) -> [TESTask] { try await store.tasks(page, view: view) }
+        _ page: ArraySlice<(id: TaskID, state: TESState)>, isContiguous: Bool, view: TESView
+    ) async throws(TaskStoreError) -> [TESTask] {
+        try await store.tasks(page, isContiguous: isContiguous, view: view)
+    }
 
     func cancel(_ id: TaskID, for principal: Principal) async throws(TaskStoreError) -> TESState? {
         try await store.cancel(id, for: principal)

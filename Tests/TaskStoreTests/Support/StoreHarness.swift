@@ -113,9 +113,9 @@ struct StoreHarness: Sendable {
         return cluster.url(name)
     }
 
-    static func postgresStore(_ pool: PostgresPool) -> PostgresTaskStore {
+    static func postgresStore(_ pool: PostgresPool, searches: TaskSearches? = nil) -> PostgresTaskStore {
         PostgresTaskStore(
-            pool: pool, metadata: ["host": "here"], logger: logger,
+            pool: pool, searches: searches, metadata: ["host": "here"], logger: logger,
             localClock: { Timestamp(microseconds: Machine.clock()) })
     }
 
