@@ -117,7 +117,7 @@ let package = Package(
                 "Conformance", "ContainerBackend", "Filer", "HTTPClient", "LocalSystem", "Migrations", "Orchestrator",
                 "Postgres", "Server", "TES",
                 "TaskCore",
-                "TaskStore", "YAML", argumentParser, hummingbird, lifecycle, logging, nioCore,
+                "TaskStore", "YAML", argumentParser, hummingbird, lifecycle, logging,
                 unixSignals,
             ]),
         .executableTarget(

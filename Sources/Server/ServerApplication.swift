@@ -62,6 +62,9 @@ package enum ServerApplication {
             logger: logger)
     }
 
+    /// The errno(3) of an error with which the server ended, as of a port in use; nil for another error.
+    package static func systemError(_ error: any Error) -> Int32? { (error as? IOError)?.errnoCode }
+
     /// What py-tes 0.4, Toil and the ELIXIR web component ask for beyond the specification.
     private static func addOlderClients(_ router: Router<TESRequestContext>, _ handlers: Handlers, bodyLimit: Int) {
         router.get("/v1/tasks/service-info") { _, _ in Response.json(handlers.olderServiceInfo) }

@@ -2,7 +2,6 @@ import Foundation
 import Hummingbird
 import LocalSystem
 import Logging
-import NIOCore
 import Orchestrator
 import Postgres
 import Server
@@ -56,11 +55,12 @@ struct APIParts {
         configuration.maximumGracefulShutdownDuration = .seconds(20)
         do {
             try await ServiceGroup(configuration: configuration).run()
-        } catch let error as IOError {
-            let reason = FileError("listen", address.host, code: error.errnoCode).reason
-            throw StartError("cannot listen on \(address.host):\(address.port): \(reason). Give another with --listen")
         } catch {
-            throw StartError("a part of the server failed: \(error)")
+            guard let code = ServerApplication.systemError(error) else {
+                throw StartError("a part of the server failed: \(error)")
+            }
+            let reason = FileError("listen", address.host, code: code).reason
+            throw StartError("cannot listen on \(address.host):\(address.port): \(reason). Give another with --listen")
         }
     }
 }
