@@ -40,7 +40,8 @@ actor SwiftCompiler {
     func postgresFlags() async throws -> [String] {
         if postgres == nil {
             postgres = Task {
-                let folder = try Self.temporaryFolder()
+                let folder = Self.root.appending(path: ".build/golden-modules")
+                try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
                 let include = try await run(["pkg-config", "--cflags", "libpq"]).output
                 let flags =
                     include.split(whereSeparator: \.isWhitespace).flatMap { ["-Xcc", String($0)] }
