@@ -19,7 +19,7 @@ enum ReservedNames {
         // Names inside generated declarations: they would hide a type of the document
         "CodingKeys", "Context", "H", "Input", "Output",
         // Modules and types that generated statements and routes name
-        "CallContext", "EncodedAnswer", "Hummingbird", "OperationAdapter", "Postgres", "PostgresError",
+        "CallContext", "ChildRows", "EncodedAnswer", "Hummingbird", "OperationAdapter", "Postgres", "PostgresError",
         "PostgresResult", "PostgresValue", "RouterMethods", "RouterPath", "RowReader", "Statement", "TES",
         "TESRequestContext",
     ]
