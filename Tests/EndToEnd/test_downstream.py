@@ -189,7 +189,7 @@ def test_an_edit_that_means_nothing_compiles_nothing(client):
 
 TYPES = {"Types.swift", "JSON.swift", "JSONEnumeration.swift", "JSONReader.swift", "JSONReaderText.swift",
          "JSONWriter.swift", "RequestProblem.swift", "TextScan.swift", "Timestamp.swift"}
-VALIDATION = {"Validation.swift", "JSONValidated.swift"}
+VALIDATION = {"Validation.swift", "JSONValidated.swift", "TextPattern.swift"}
 CLIENT = {"Operations.swift", "Client.swift", "ClientTransport.swift", "PercentEncoding.swift"}
 
 
