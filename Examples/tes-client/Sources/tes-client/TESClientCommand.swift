@@ -79,7 +79,7 @@ struct Session {
         self.options = options
         client = TaskServiceClient(transport: URLSessionTransport(server: options.server))
         task = ServiceTask(
-            name: "tes-client", executors: [Executor(image: options.image, command: options.command)],
+            name: "tes-client", executors: [ServiceExecutor(image: options.image, command: options.command)],
             tags: [options.tag.key: options.tag.value])
     }
 
