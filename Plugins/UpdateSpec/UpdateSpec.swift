@@ -19,7 +19,7 @@ struct UpdateSpec: CommandPlugin {
         diagnostics say why.
 
         examples:
-          swift package update-spec --from ~/tes-1.2.0.yaml --dry-run
+          swift package --allow-writing-to-package-directory update-spec --from ~/tes-1.2.0.yaml --dry-run
           swift package --allow-writing-to-package-directory update-spec --from ~/tes-1.2.0.yaml
         """
 
