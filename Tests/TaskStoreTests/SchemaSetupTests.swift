@@ -233,7 +233,9 @@ import Testing
             let history = Self.history(
                 Self.migration(
                     Self.following,
-                    expand: ["ALTER TABLE poiesis.tasks ALTER COLUMN description TYPE bigint USING description::bigint"],
+                    expand: [
+                        "ALTER TABLE poiesis.tasks ALTER COLUMN description TYPE bigint USING description::bigint"
+                    ],
                     stops: true))
             await #expect(throws: SchemaError.self) { try await SchemaSetup(pool, history: history).run() }
             _ = try await pool.run("UPDATE poiesis.workers SET heartbeat_at = heartbeat_at - interval '2 minutes'")
