@@ -8,7 +8,7 @@ struct StatementRenderer {
             imports: ["package import Postgres", "package import TES"])
         let stored = tables.filter { $0.content != .own }
         for table in stored {
-            self.table(table, contract, &source)
+            self.table(table, isServersOwn: !isClients(table, in: stored), contract, &source)
             source.line()
         }
         for root in stored where root.parent == nil { whole(root, family(of: root, in: stored), contract, &source) }
@@ -24,11 +24,18 @@ struct StatementRenderer {
 
     // MARK: One table
 
-    private func table(_ table: TableModel, _ contract: Contract, _ source: inout Source) {
+    /// Whether clients write the rows: with the whole root, by ``insertChildren(of:_:keys:_:_:)``.
+    private func isClients(_ table: TableModel, in tables: [TableModel]) -> Bool {
+        guard let parent = tables.first(where: { $0.name == table.parent }) else { return true }
+        return table.property?.isReadOnly == false && isClients(parent, in: tables)
+    }
+
+    private func table(_ table: TableModel, isServersOwn: Bool, _ contract: Contract, _ source: inout Source) {
         if let comment = table.comment { source.line("/// \(comment)") }
         source.block("\(access) enum \(table.swiftName)") { source in
             insert(table, &source)
             source.line()
+            if isServersOwn, case .structure = table.content { fromJSON(table, &source) }
             select(table, &source)
             if case .structure(let name) = table.content {
                 source.line()
@@ -40,6 +47,30 @@ struct StatementRenderer {
     /// Own columns of the root and its map rows are given by the caller; elsewhere they have defaults.
     private func givenColumns(_ table: TableModel) -> [ColumnModel] {
         table.parent == nil || table.content == .map ? table.ownColumns : []
+    }
+
+    /// For the state-writing functions, which take a value as it is written in JSON.
+    private func fromJSON(_ table: TableModel, _ source: inout Source) {
+        source.line("/// The columns of a value, and what they hold of its JSON in a column `value`.")
+        source.line(
+            "\(access) static let columns = \(literal(table.columns.map(\.quotedName).joined(separator: ", ")))")
+        source.line(
+            "\(access) static let columnsFromJSON = \(literal(table.columns.map(jsonExpression).joined(separator: ", ")))"
+        )
+        source.line()
+    }
+
+    private func jsonExpression(_ column: ColumnModel) -> String {
+        let names = column.path.map { "'" + $0.jsonName.replacing("'", with: "''") + "'" }
+        let parent = (["value"] + names.dropLast()).joined(separator: "->")
+        guard let type = column.path.last?.type, let name = names.last else { return "NULL" }
+        switch type {
+        case .map: return "\(parent)->\(name)"
+        case .array, .structure:
+            return
+                "CASE WHEN jsonb_typeof(\(parent)->\(name)) = 'array' THEN ARRAY(SELECT jsonb_array_elements_text(\(parent)->\(name)))::\(column.sqlType) END"
+        default: return "(\(parent)->>\(name))::\(column.sqlType)"
+        }
     }
 
     private func insert(_ table: TableModel, _ source: inout Source) {

@@ -37,22 +37,15 @@ struct RecordDocument {
         writer.key("executors")
         writer.beginArray()
         for (position, log) in executors {
+            var log = log
+            log.stdout = log.stdout.map(recordable)
+            log.stderr = log.stderr.map(recordable)
             writer.element()
             writer.beginObject()
             writer.key("position")
             writer.integer(Int64(position))
-            writer.key("exit_code")
-            writer.integer(Int64(log.exitCode))
-            for (name, time) in [("start_time", log.startTime), ("end_time", log.endTime)] {
-                guard let time else { continue }
-                writer.key(name)
-                writer.integer(time.microseconds)
-            }
-            for (name, text) in [("stdout", log.stdout), ("stderr", log.stderr)] {
-                guard let text else { continue }
-                writer.key(name)
-                writer.string(recordable(text))
-            }
+            writer.key("value")
+            log.write(&writer)
             writer.endObject()
         }
         writer.endArray()
@@ -62,16 +55,17 @@ struct RecordDocument {
         writer.key("outputs")
         writer.beginArray()
         for (position, output) in outputs.enumerated() {
+            var log = output.log
+            log.url = recordable(log.url)
+            log.path = recordable(log.path)
             writer.element()
             writer.beginObject()
             writer.key("position")
             writer.integer(Int64(position))
-            writer.key("size_bytes")
-            writer.integer(output.log.sizeBytes)
-            for (name, text) in [("url", output.log.url), ("path", output.log.path), ("checksum", output.checksum)] {
-                writer.key(name)
-                writer.string(recordable(text))
-            }
+            writer.key("checksum")
+            writer.string(output.checksum)
+            writer.key("value")
+            log.write(&writer)
             writer.endObject()
         }
         writer.endArray()

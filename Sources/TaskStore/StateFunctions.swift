@@ -99,16 +99,13 @@ enum StateFunctions {
                 IF p_record->>'state' = 'QUEUED' THEN RETURN 'QUEUED'; END IF;
                 RAISE EXCEPTION 'this attempt no longer holds the task' USING ERRCODE = 'PT409';
             END IF;
-            INSERT INTO executor_logs (task_id, attempt, position, start_time, end_time, stdout, stderr, exit_code)
-                SELECT p_task, p_attempt, e.position, 'epoch'::timestamptz + e.start_time * interval '1 microsecond',
-                    'epoch'::timestamptz + e.end_time * interval '1 microsecond', e.stdout, e.stderr, e.exit_code
-                FROM jsonb_to_recordset(p_record->'executors')
-                    AS e(position integer, start_time bigint, end_time bigint, stdout text, stderr text, exit_code integer)
+            INSERT INTO executor_logs (task_id, attempt, position, \(ExecutorLogsTable.columns))
+                SELECT p_task, p_attempt, e.position, \(ExecutorLogsTable.columnsFromJSON)
+                FROM jsonb_to_recordset(p_record->'executors') AS e(position integer, value jsonb)
                 ON CONFLICT DO NOTHING;
-            INSERT INTO output_file_logs (task_id, attempt, position, url, path, size_bytes, checksum)
-                SELECT p_task, p_attempt, o.position, o.url, o.path, o.size_bytes, o.checksum
-                FROM jsonb_to_recordset(p_record->'outputs')
-                    AS o(position integer, url text, path text, size_bytes bigint, checksum text)
+            INSERT INTO output_file_logs (task_id, attempt, position, checksum, \(OutputFileLogsTable.columns))
+                SELECT p_task, p_attempt, o.position, o.checksum, \(OutputFileLogsTable.columnsFromJSON)
+                FROM jsonb_to_recordset(p_record->'outputs') AS o(position integer, checksum text, value jsonb)
                 ON CONFLICT DO NOTHING;
             UPDATE task_logs SET
                 metadata = coalesce(metadata, '{}') || coalesce(p_record->'metadata', '{}'),
