@@ -150,14 +150,15 @@ package struct Handlers: TESHandlers {
     }
 
     /// The envelope's bytes around the tasks', part by part. One reader asks for them, each when the one before was sent;
-    /// meanwhile the next part's tasks are read.
+    /// meanwhile the next part's tasks are read, unless they are large.
     private actor PageParts {
         typealias Page = ArraySlice<(id: TaskID, state: TESState)>
 
         private let viewLevel: Int
         private let head: [UInt8]
         private let tail: [UInt8]
-        private let first: [TESTask]
+        /// Until it was encoded.
+        private var first: [TESTask]?
         private var rest: Page
         private let read: @Sendable (Page) async throws -> [TESTask]
         private var upcoming: Task<[TESTask], any Error>?
@@ -184,16 +185,21 @@ package struct Handlers: TESHandlers {
 
         func next() async throws -> [UInt8]? {
             if isDone { return nil }
-            guard let reading = upcoming else {
-                let bytes = encoded(first)
-                readOn()
+            if let tasks = first {
+                first = nil
+                let bytes = encoded(tasks)
+                readAhead()
                 return ended(head + bytes)
             }
-            let tasks = try await reading.value
+            if upcoming == nil { readOn() }
+            let tasks = try await upcoming?.value ?? []
             upcoming = nil
-            readOn()
+            readAhead()
             return ended(encoded(tasks))
         }
+
+        /// Not where one task fills a part: of many readers that do not read, each would keep another one.
+        private func readAhead() { if size > 1 { readOn() } }
 
         private func readOn() {
             if rest.isEmpty { return }
@@ -218,7 +224,7 @@ package struct Handlers: TESHandlers {
 
         /// The part, with the document's end where nothing follows.
         private func ended(_ bytes: [UInt8]) -> [UInt8] {
-            guard upcoming == nil else { return bytes }
+            guard rest.isEmpty, upcoming == nil else { return bytes }
             isDone = true
             return bytes + tail
         }
