@@ -81,7 +81,7 @@ struct JSONTextMap {
         return nil
     }
 
-    /// `XXXX` after `\u`, and the second half of a pair of surrogates; half a pair is U+FFFD.
+    /// The four digits after `\u`, and the second half of a pair of surrogates; half a pair is U+FFFD.
     private mutating func escapedScalar() -> Unicode.Scalar? {
         guard let unit = hexadecimal() else { return nil }
         if let scalar = Unicode.Scalar(unit) { return scalar }
