@@ -36,9 +36,7 @@ extension DockerEngine {
             program = try LocalFile.reading(shim)
             try program.forEachPiece { (piece: [UInt8]) throws(FileError) in hash.update(data: piece) }
         } catch { throw .refused("the shim cannot be read: \(error)") }
-        let digest = hash.finalize().prefix(6).map {
-            String($0 >> 4, radix: 16) + String($0 & 15, radix: 16)
-        }.joined()
+        let digest = SigV4.hexadecimal(hash.finalize().prefix(6))
         // In the name itself: Podman 4 leaves the tag out.
         let name = "poiesis-helper-\(digest)"
         if try await image(name) != nil { return name }

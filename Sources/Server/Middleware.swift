@@ -53,8 +53,7 @@ struct FallbackMiddleware: RouterMiddleware {
 
     private func methods(_ path: String) -> [String] {
         let segments = path.split(separator: "/")
-        let found = paths.first { Self.matches($0.pattern, segments) }?.methods ?? []
-        return found.enumerated().filter { !found[..<$0.offset].contains($0.element) }.map(\.element)
+        return paths.first { Self.matches($0.pattern, segments) }?.methods ?? []
     }
 
     private static func matches(_ pattern: [Substring], _ path: [Substring]) -> Bool {
