@@ -12,18 +12,21 @@ final class Database: Service {
     private let privateServer: PrivatePostgres?
     private let logger: Logger
 
-    init(settings: Settings, data: DataFolder, logger: Logger) async throws {
+    private init(url: String, privateServer: PrivatePostgres?, logger: Logger) {
         self.logger = logger
+        self.privateServer = privateServer
+        pool = PostgresPool(url: url, connections: 8)
+        searchPool = PostgresPool(url: url, connections: 2)
+    }
+
+    /// The database of the settings, or the private one in the data folder.
+    convenience init(settings: Settings, data: DataFolder, logger: Logger) async throws {
         if let url = settings.text("database") {
-            privateServer = nil
-            pool = try await Self.pool(url)
-            searchPool = PostgresPool(url: url, connections: 2)
+            try await self.init(url: url, logger: logger)
             return
         }
         let server = try PrivatePostgres(in: data.folder)
-        privateServer = server
-        pool = PostgresPool(url: server.url, connections: 8)
-        searchPool = PostgresPool(url: server.url, connections: 2)
+        self.init(url: server.url, privateServer: server, logger: logger)
         var tries = 0
         while server.isRunning {
             if (try? await pool.run("SELECT 1")) != nil { break }
@@ -42,17 +45,9 @@ final class Database: Service {
     }
 
     /// The database at a URL.
-    init(url: String, logger: Logger) async throws {
-        self.logger = logger
-        privateServer = nil
-        pool = try await Self.pool(url)
-        searchPool = PostgresPool(url: url, connections: 2)
-    }
-
-    private static func pool(_ url: String) async throws -> PostgresPool {
-        let pool = PostgresPool(url: url, connections: 8)
-        try await checkVersion(pool)
-        return pool
+    convenience init(url: String, logger: Logger) async throws {
+        self.init(url: url, privateServer: nil, logger: logger)
+        try await Self.checkVersion(pool)
     }
 
     /// The store on its schema, ready for use.
