@@ -107,7 +107,7 @@ package struct Handlers: TESHandlers {
 
     private static let defaultPageSize: Int32 = 256
     /// Tasks that are read, encoded and sent at once: memory does not grow with the page.
-    private static let chunkSize = 64
+    private static let chunkSize = 128
     /// Bytes that a chunk aims at: tasks may hold megabytes each.
     private static let chunkBytes = 256 << 10
 
@@ -150,9 +150,11 @@ package struct Handlers: TESHandlers {
     }
 
     /// The envelope's bytes around the tasks', part by part. One reader asks for them, each when the one before was sent;
-    /// meanwhile the next part's tasks are read, unless they are large.
+    /// meanwhile the next part's tasks are read, unless they are large. While the reader waits the one after it is read, too:
+    /// a reader that does not read keeps one part alone.
     private actor PageParts {
         typealias Page = ArraySlice<(id: TaskID, state: TESState)>
+        private typealias Reading = Task<[TESTask], any Error>
 
         private let viewLevel: Int
         private let head: [UInt8]
@@ -161,7 +163,7 @@ package struct Handlers: TESHandlers {
         private var first: [TESTask]?
         private var rest: Page
         private let read: @Sendable (Page) async throws -> [TESTask]
-        private var upcoming: Task<[TESTask], any Error>?
+        private var upcoming: Reading?
         private var isDone = false
         private var hasElements = false
         /// Tasks of the next part to be read, by the bytes of those that were sent.
@@ -188,25 +190,28 @@ package struct Handlers: TESHandlers {
             if let tasks = first {
                 first = nil
                 let bytes = encoded(tasks)
-                readAhead()
+                upcoming = readAhead()
                 return ended(head + bytes)
             }
-            if upcoming == nil { readOn() }
-            let tasks = try await upcoming?.value ?? []
-            upcoming = nil
-            readAhead()
+            let current = upcoming ?? readOn()
+            upcoming = readAhead()
+            let tasks = try await withTaskCancellationHandler {
+                try await current?.value ?? []
+            } onCancel: {
+                current?.cancel()
+            }
             return ended(encoded(tasks))
         }
 
         /// Not where one task fills a part: of many readers that do not read, each would keep another one.
-        private func readAhead() { if size > 1 { readOn() } }
+        private func readAhead() -> Reading? { size > 1 ? readOn() : nil }
 
-        private func readOn() {
-            if rest.isEmpty { return }
+        private func readOn() -> Reading? {
+            if rest.isEmpty { return nil }
             let part = rest.prefix(size)
             rest = rest.dropFirst(size)
             // Detached, so that its decoding does not wait for this actor's encoding.
-            upcoming = Task.detached { [read] in try await read(part) }
+            return Task.detached { [read] in try await read(part) }
         }
 
         private func encoded(_ tasks: [TESTask]) -> [UInt8] {
