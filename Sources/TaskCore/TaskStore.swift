@@ -170,10 +170,17 @@ extension TESTask {
     }
 }
 
-/// Where tasks are kept: PostgreSQL, or memory for one task without a server. One contract suite holds both to the same behaviour.
-package protocol TaskStore: Sendable {
+/// Where an attempt's runner writes what happens.
+package protocol AttemptRecorder: Sendable {
     /// The store's clock.
     func now() -> Timestamp
+    /// Writes what happened in an attempt; the task's state afterwards.
+    @discardableResult
+    func record(_ record: AttemptRecord, for key: AttemptKey) async throws(TaskStoreError) -> TESState
+}
+
+/// Where tasks are kept: PostgreSQL, or memory for one task without a server. One contract suite holds both to the same behaviour.
+package protocol TaskStore: AttemptRecorder {
     /// The key that page tokens are signed with: the same for every replica of one deployment.
     func pageKey() async throws(TaskStoreError) -> [UInt8]
     /// When this deployment was made: constant for its life.
@@ -210,9 +217,6 @@ package protocol TaskStore: Sendable {
     func openAttempts(of worker: WorkerID) async throws(TaskStoreError) -> [Attempt]
     /// Which of a worker's attempts are to be cancelled, or are no longer its own.
     func stopped(_ attempts: [AttemptKey]) async throws(TaskStoreError) -> Set<TaskID>
-    /// Writes what happened in an attempt; the task's state afterwards.
-    @discardableResult
-    func record(_ record: AttemptRecord, for key: AttemptKey) async throws(TaskStoreError) -> TESState
 }
 
 /// One process that runs attempts; kept in its data folder, so that it finds its own again after a restart.

@@ -4,21 +4,32 @@ package import TaskCore
 
 /// Tasks in memory: for `poiesis run` and for tests. The same contract suite holds it to the behaviour of PostgreSQL's.
 package final class InMemoryTaskStore: TaskStore {
-    private struct Entry {
+    struct Entry {
         var new: NewTask
-        var waitsSince: Timestamp
+        /// When it came into its state.
+        var changedAt: Timestamp
         var lifeCycle = LifeCycle()
         var attempts: [Held] = []
+        /// How many there were.
+        var submission = 0
+        /// Those that are open, by number.
+        var submissions: [Int: HeldSubmission] = [:]
     }
 
-    private struct Held {
-        var worker: WorkerID
+    struct HeldSubmission {
+        var createdAt: Timestamp
+        var claim: (pod: String, attempt: Int)?
+    }
+
+    struct Held {
+        /// Nil for a Pod's.
+        var worker: WorkerID?
         var token: String
         var log: TESTaskLog
         var executors: [Int: TESExecutorLog] = [:]
     }
 
-    private struct State {
+    struct State {
         var entries: [TaskID: Entry] = [:]
         var heartbeats: [TaskID: Timestamp] = [:]
         var generator = TaskIDGenerator()
@@ -29,10 +40,10 @@ package final class InMemoryTaskStore: TaskStore {
     private static let patience: Int64 = 600_000_000
 
     private let clock: @Sendable () -> Timestamp
-    private let metadata: [String: String]
+    let metadata: [String: String]
     private let created: Timestamp
     private let key = randomToken()
-    private let state = Mutex(State())
+    let state = Mutex(State())
 
     /// - Parameter metadata: opens each attempt's metadata.
     package init(metadata: [String: String] = [:], clock: @escaping @Sendable () -> Timestamp) {
@@ -61,7 +72,7 @@ package final class InMemoryTaskStore: TaskStore {
             {
                 return known.new.idempotency == wanted ? known.new.id : nil
             }
-            if state.entries[task.id] == nil { state.entries[task.id] = Entry(new: task, waitsSince: time) }
+            if state.entries[task.id] == nil { state.entries[task.id] = Entry(new: task, changedAt: time) }
             return task.id
         }
         guard let stored else { throw .keyOfAnotherTask }
@@ -105,9 +116,10 @@ package final class InMemoryTaskStore: TaskStore {
     }
 
     package func cancel(_ id: TaskID, for principal: Principal) async throws(TaskStoreError) -> TESState? {
-        state.withLock { state in
+        let time = clock()
+        return state.withLock { state in
             guard state.entries[id]?.new.principal == principal else { return nil }
-            _ = state.entries[id]?.lifeCycle.cancel()
+            if case .changed = state.entries[id]?.lifeCycle.cancel() { state.entries[id]?.changedAt = time }
             return state.entries[id]?.lifeCycle.state
         }
     }
@@ -124,16 +136,16 @@ package final class InMemoryTaskStore: TaskStore {
             var count = 0
             for (id, entry) in state.entries {
                 guard let held = entry.attempts.last, held.log.endTime == nil, !entry.lifeCycle.state.isTerminal,
-                    let beat = state.heartbeats[held.worker.id], beat.microseconds < limit
+                    let worker = held.worker, let beat = state.heartbeats[worker.id], beat.microseconds < limit
                 else { continue }
                 let isLast = entry.attempts.count >= LifeCycle.mostAttempts
                 _ = state.entries[id]?.lifeCycle.record(isLast ? .systemError : .queued)
-                state.entries[id]?.waitsSince = time
+                state.entries[id]?.changedAt = time
                 let last = entry.attempts.count - 1
                 state.entries[id]?.attempts[last].log.endTime = time
                 state.entries[id]?.attempts[last].log.systemLogs =
                     (held.log.systemLogs ?? []) + [
-                        "the attempt was lost: its worker on \(held.worker.host) was not heard of for \(lease)"
+                        "the attempt was lost: its worker on \(worker.host) was not heard of for \(lease)"
                     ]
                 count += 1
             }
@@ -149,7 +161,7 @@ package final class InMemoryTaskStore: TaskStore {
             let waiting = state.entries.values.filter { $0.lifeCycle.state == .queued }.sorted { $0.new.id < $1.new.id }
             let first = waiting.first { entry in
                 entry.new.task.demand.isClaimable(free: free, total: total)
-                    || entry.waitsSince.microseconds < time.microseconds - Self.patience
+                    || entry.changedAt.microseconds < time.microseconds - Self.patience
             }
             guard var entry = first, entry.new.task.demand.isClaimable(free: free, total: total) else { return nil }
             var log = TESTaskLog(metadata: metadata, startTime: time)
@@ -157,6 +169,7 @@ package final class InMemoryTaskStore: TaskStore {
             if entry.attempts.isEmpty, !entry.new.warnings.isEmpty { log.systemLogs = entry.new.warnings }
             entry.attempts.append(Held(worker: worker, token: randomToken(), log: log))
             _ = entry.lifeCycle.record(.initializing)
+            entry.changedAt = time
             state.entries[entry.new.id] = entry
             return attempt(entry)
         }
@@ -165,13 +178,13 @@ package final class InMemoryTaskStore: TaskStore {
     package func openAttempts(of worker: WorkerID) async throws(TaskStoreError) -> [Attempt] {
         state.withLock { state in
             state.entries.values
-                .filter { $0.attempts.last.map { $0.worker.id == worker.id && $0.log.endTime == nil } ?? false }
+                .filter { $0.attempts.last.map { $0.worker?.id == worker.id && $0.log.endTime == nil } ?? false }
                 .sorted { $0.new.id < $1.new.id }
                 .compactMap(attempt)
         }
     }
 
-    private func attempt(_ entry: Entry) -> Attempt? {
+    func attempt(_ entry: Entry) -> Attempt? {
         guard let held = entry.attempts.last else { return nil }
         let key = AttemptKey(taskID: entry.new.id, number: entry.attempts.count, token: held.token)
         let task = entry.new.task.identified(entry.new.id.description, entry.lifeCycle.state)
@@ -189,6 +202,7 @@ package final class InMemoryTaskStore: TaskStore {
     }
 
     package func record(_ record: AttemptRecord, for key: AttemptKey) async throws(TaskStoreError) -> TESState {
+        let time = clock()
         let result = state.withLock { state -> TESState? in
             guard var entry = state.entries[key.taskID], entry.attempts.count == key.number,
                 var held = entry.attempts.last, held.token == key.token
@@ -206,11 +220,11 @@ package final class InMemoryTaskStore: TaskStore {
             let lines = record.systemLogs.map(recordable).filter { !(held.log.systemLogs ?? []).contains($0) }
             if !lines.isEmpty { held.log.systemLogs = (held.log.systemLogs ?? []) + lines }
             held.log.metadata?.merge(record.metadata.mapValues(recordable)) { _, new in new }
-            if let next = record.state, case .changed(let reached) = entry.lifeCycle.record(next),
-                reached.isTerminal || reached == .queued
-            {
-                held.log.endTime = held.log.startTime.map { max($0, record.time) } ?? record.time
-                entry.waitsSince = record.time
+            if let next = record.state, case .changed(let reached) = entry.lifeCycle.record(next) {
+                entry.changedAt = time
+                if reached.isTerminal || reached == .queued {
+                    held.log.endTime = held.log.startTime.map { max($0, record.time) } ?? record.time
+                }
             }
             entry.attempts[key.number - 1] = held
             state.entries[key.taskID] = entry

@@ -24,7 +24,7 @@ package final class PostgresTaskStore: TaskStore {
 
     let pool: PostgresPool
     let searches: TaskSearches
-    private let metadata: [String: String]
+    let metadata: [String: String]
     private let localClock: @Sendable () -> Timestamp
     private let logger: Logger
     private let state = Mutex(State())
@@ -75,7 +75,8 @@ package final class PostgresTaskStore: TaskStore {
         _ = try await read([Statement("SELECT poiesis.count_states_v1()")])
     }
 
-    private func cancelDoubtful() async throws(TaskStoreError) {
+    /// Cancels what was refused to a client without knowing whether it was stored.
+    func cancelDoubtful() async throws(TaskStoreError) {
         while let task = state.withLock({ $0.doubtful.first }) {
             // A client that came back with its key was told that the task is stored: then it is left alone.
             let forget = Statement(
@@ -254,7 +255,7 @@ package final class PostgresTaskStore: TaskStore {
                 .integer(free.memory), .integer(Int64(total.cpuCores)), .integer(total.memory),
             ])
         // What was refused to a client must not run.
-        if state.withLock({ !$0.doubtful.isEmpty }) { try await cancelDoubtful() }
+        try await cancelDoubtful()
         // Not repeated here: a claim whose answer got lost shows up among the open attempts.
         let results: [PostgresResult]
         do throws(PostgresError) { results = try await pool.run([statement]) } catch { throw storeError(error) }

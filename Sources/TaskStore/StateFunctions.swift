@@ -8,9 +8,9 @@ enum StateFunctions {
     static let statements =
         [
             nextState, writeState, claimAttempt, record, cancel, takeBack, countStates,
-        ] + revoke
+        ] + submissions + revoke
 
-    private static let terminal = "('COMPLETE', 'EXECUTOR_ERROR', 'SYSTEM_ERROR', 'CANCELED', 'PREEMPTED')"
+    static let terminal = "('COMPLETE', 'EXECUTOR_ERROR', 'SYSTEM_ERROR', 'CANCELED', 'PREEMPTED')"
 
     /// The state after `p_next` was written to a task in `p_current`; NULL where nothing changes.
     private static let nextState = """
@@ -207,6 +207,6 @@ enum StateFunctions {
         "next_state_v1(text, text)", "write_state_v1(uuid, text, integer)",
         "claim_attempt_v1(uuid, text, text, jsonb, integer, bigint, integer, bigint)",
         "record_v1(uuid, integer, text, jsonb)", "cancel_v1(uuid, text)", "take_back_v1(interval, integer)",
-        "count_states_v1()",
+        "count_states_v1()", "submit_v1(uuid, text)", "claim_submission_v1(uuid, integer, text, text, jsonb, integer)",
     ].map { "REVOKE EXECUTE ON FUNCTION poiesis.\($0) FROM PUBLIC" }
 }

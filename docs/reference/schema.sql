@@ -141,6 +141,7 @@ CREATE TABLE poiesis.task_states (
     state text NOT NULL CHECK (state IN ('UNKNOWN', 'QUEUED', 'INITIALIZING', 'RUNNING', 'PAUSED', 'COMPLETE', 'EXECUTOR_ERROR', 'SYSTEM_ERROR', 'CANCELED', 'PREEMPTED', 'CANCELING')),
     attempt integer NOT NULL DEFAULT 0,
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    submission integer NOT NULL DEFAULT 0,
     PRIMARY KEY (task_id),
     FOREIGN KEY (task_id) REFERENCES poiesis.tasks ON DELETE CASCADE
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
@@ -154,6 +155,19 @@ CREATE INDEX task_states_waiting ON poiesis.task_states (task_id) WHERE state = 
 CREATE INDEX task_states_live ON poiesis.task_states (task_id) WHERE state IN ('INITIALIZING', 'RUNNING', 'CANCELING');
 
 COMMENT ON TABLE poiesis.task_states IS 'What changes while a task lives; narrow, so that a transition rewrites little.';
+
+CREATE TABLE poiesis.submissions (
+    task_id uuid NOT NULL,
+    number integer NOT NULL,
+    owner text NOT NULL,
+    document text NOT NULL,
+    pod text,
+    attempt integer,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (task_id, number)
+);
+
+COMMENT ON TABLE poiesis.submissions IS 'What a controller handed to a cluster and has not cleaned up yet; task_states.submission counts them.';
 
 CREATE TABLE poiesis.task_events (
     transaction_id xid8 NOT NULL DEFAULT pg_current_xact_id(),

@@ -1,0 +1,143 @@
+import Postgres
+import TES
+package import TaskCore
+
+/// What a cluster's controller and its Pods' recorders do.
+extension PostgresTaskStore: SubmissionStore {
+    package func waitingTasks(limit: Int) async throws(TaskStoreError) -> [TaskID] {
+        let sql = """
+            SELECT s.task_id FROM poiesis.task_states s WHERE s.state = 'QUEUED' AND NOT EXISTS (
+                SELECT FROM poiesis.submissions x WHERE x.task_id = s.task_id AND x.number = s.submission AND x.pod IS NULL)
+            ORDER BY s.task_id LIMIT $1
+            """
+        var found: [TaskID] = []
+        for row in try await read([Statement(sql, [.integer(Int64(limit))])])[0].rows {
+            var row = row
+            found.append(try decodeID(&row))
+        }
+        return found
+    }
+
+    package func submit(_ id: TaskID) async throws(TaskStoreError) -> Submission? {
+        // What was refused to a client must not run.
+        try await cancelDoubtful()
+        let owner = Statement("SELECT owner FROM poiesis.tasks WHERE task_id = $1", [.text(id.description)])
+        guard var row = try await read([owner])[0].rows.first else { return nil }
+        let principal = Principal(owner: try decoded { () throws(PostgresError) in try row.text() } ?? "")
+        guard var task = try await task(id, view: .full, for: principal) else { return nil }
+        task.logs = nil
+        var document = JSONWriter()
+        task.write(&document)
+        let statement = Statement(
+            "SELECT poiesis.submit_v1($1, $2)", [.text(id.description), .text(document.text)])
+        guard var answer = try await read([statement])[0].rows.first,
+            let number = try decoded({ () throws(PostgresError) in try answer.int64() })
+        else { return nil }
+        return Submission(key: SubmissionKey(taskID: id, number: Int(number)), principal: principal, task: task)
+    }
+
+    private static let columns = """
+        SELECT x.task_id, x.number, x.owner, s.state, (extract(epoch FROM s.changed_at) * 1000000)::bigint,
+            (extract(epoch FROM x.created_at) * 1000000)::bigint, x.pod, x.attempt,
+            x.attempt IS NOT DISTINCT FROM s.attempt AND s.state <> 'QUEUED', x.number = s.submission
+        FROM poiesis.submissions x JOIN poiesis.task_states s USING (task_id)
+        """
+
+    package func openSubmissions(
+        after: SubmissionKey?, limit: Int
+    ) async throws(TaskStoreError) -> [OpenSubmission] {
+        try await submissions(
+            " WHERE (x.task_id, x.number) > ($1, $2) ORDER BY x.task_id, x.number LIMIT $3",
+            [
+                .text((after?.taskID ?? TaskID(high: 0, low: 0)).description), .integer(Int64(after?.number ?? 0)),
+                .integer(Int64(limit)),
+            ])
+    }
+
+    package func openSubmissions(of tasks: [TaskID]) async throws(TaskStoreError) -> [OpenSubmission] {
+        if tasks.isEmpty { return [] }
+        return try await submissions(
+            " WHERE x.task_id = ANY ($1::uuid[]) ORDER BY x.task_id, x.number",
+            [.textArray(tasks.map(\.description))])
+    }
+
+    package func endingSubmissions(limit: Int) async throws(TaskStoreError) -> [OpenSubmission] {
+        try await submissions(
+            " WHERE s.state NOT IN ('QUEUED', 'INITIALIZING', 'RUNNING') ORDER BY x.task_id, x.number LIMIT $1",
+            [.integer(Int64(limit))])
+    }
+
+    private func submissions(
+        _ condition: String, _ parameters: [PostgresValue]
+    ) async throws(TaskStoreError) -> [OpenSubmission] {
+        var found: [OpenSubmission] = []
+        for row in try await read([Statement(Self.columns + condition, parameters)])[0].rows {
+            var row = row
+            let id = try decodeID(&row)
+            let (number, owner) = try decoded { () throws(PostgresError) in
+                (try row.int64() ?? 0, try row.text() ?? "")
+            }
+            let state = try decodeState(&row)
+            found.append(
+                try decoded { () throws(PostgresError) in
+                    let changedAt = Timestamp(microseconds: try row.int64() ?? 0)
+                    let createdAt = Timestamp(microseconds: try row.int64() ?? 0)
+                    let pod = try row.text()
+                    let attempt = Int(try row.int64() ?? 0)
+                    let holdsTask = try row.boolean() ?? false
+                    return OpenSubmission(
+                        key: SubmissionKey(taskID: id, number: Int(number)), principal: Principal(owner: owner),
+                        state: state, changedAt: changedAt, createdAt: createdAt,
+                        claim: pod.map { .init(pod: $0, attempt: attempt, holdsTask: holdsTask) },
+                        isCurrent: try row.boolean() ?? false)
+                })
+        }
+        return found
+    }
+
+    package func close(_ key: SubmissionKey) async throws(TaskStoreError) {
+        let sql = "DELETE FROM poiesis.submissions WHERE task_id = $1 AND number = $2"
+        _ = try await read([Statement(sql, [.text(key.taskID.description), .integer(Int64(key.number))])])
+    }
+
+    package func claim(
+        _ key: SubmissionKey, pod: String, metadata added: [String: String]
+    ) async throws(TaskStoreError) -> Attempt? {
+        var metadata = metadata
+        metadata["backend"] = "kubernetes"
+        metadata.merge(added) { _, new in new }
+        let sql = """
+            SELECT r_attempt, r_token, r_owner, r_state, r_document FROM poiesis.claim_submission_v1($1, $2, $3, $4, $5, $6)
+            """
+        let statement = Statement(
+            sql,
+            [
+                .text(key.taskID.description), .integer(Int64(key.number)), .text(pod), .text(randomToken()),
+                .map(metadata), .integer(Int64(LifeCycle.mostAttempts)),
+            ])
+        // Sent twice it gives the same attempt.
+        guard var row = try await read([statement])[0].rows.first else { return nil }
+        let (number, token, owner) = try decoded { () throws(PostgresError) in
+            (try row.int64() ?? 0, try row.text() ?? "", try row.text() ?? "")
+        }
+        let state = try decodeState(&row)
+        let document = try decoded { () throws(PostgresError) in try row.text() } ?? ""
+        return Attempt(
+            key: AttemptKey(taskID: key.taskID, number: Int(number), token: token), principal: Principal(owner: owner),
+            task: try TESTask(document: document).identified(key.taskID.description, state), state: state)
+    }
+}
+
+extension TESTask {
+    /// Reads a document that a store wrote.
+    init(document: String) throws(TaskStoreError) {
+        var reader = JSONReader(Array(document.utf8), purpose: .answer)
+        do throws(JSONSyntaxError) {
+            if let task = try reader.document(TESTask.self) {
+                self = task
+                return
+            }
+        } catch { throw .corrupt(error.description) }
+        throw .corrupt("a task could not be read back")
+    }
+}

@@ -1,0 +1,194 @@
+import Postgres
+import TES
+import TaskCore
+import TaskStore
+import Testing
+
+/// The contract of every store that a cluster's controller works with.
+@Suite("Task store: submissions")
+struct SubmissionTests {
+    private func with(
+        _ kind: StoreKind, _ body: (StoreHarness, any SubmissionStore) async throws -> Void
+    ) async throws {
+        try await StoreHarness.with(kind) { harness in
+            try await body(harness, try #require(harness.store as? any SubmissionStore))
+        }
+    }
+
+    private func record(_ harness: StoreHarness, _ state: TESState?) -> AttemptRecord {
+        AttemptRecord(state: state, time: harness.time())
+    }
+
+    @Test(arguments: StoreKind.allCases)
+    func waitingTasksAreSubmittedOldestFirst(_ kind: StoreKind) async throws {
+        try await with(kind) { harness, store in
+            var ids: [TaskID] = []
+            for _ in 0..<4 { ids.append(try await harness.create()) }
+            _ = try await store.cancel(ids[0], for: .everyone)
+            #expect(try await store.waitingTasks(limit: 2) == [ids[1], ids[2]])
+            #expect(try await store.submit(ids[0]) == nil)
+            let submission = try #require(try await store.submit(ids[1]))
+            #expect(submission.key == SubmissionKey(taskID: ids[1], number: 1))
+            #expect(submission.principal == .everyone)
+            #expect(try await store.waitingTasks(limit: 10) == [ids[2], ids[3]])
+            #expect(try await store.submit(store.newID()) == nil)
+        }
+    }
+
+    @Test(arguments: StoreKind.allCases)
+    func aSubmissionHoldsTheWholeTaskWithoutItsLogs(_ kind: StoreKind) async throws {
+        try await with(kind) { harness, store in
+            let alice = Principal(owner: "alice")
+            let id = try await harness.create(CreateAndReadTests.fullTask, for: alice, warnings: ["one"])
+            let submission = try #require(try await store.submit(id))
+            #expect(submission.principal == alice && submission.task.id == id.description)
+            #expect(submission.task.inputs == CreateAndReadTests.fullTask.inputs)
+            #expect(submission.task.executors == CreateAndReadTests.fullTask.executors)
+            #expect(submission.task.logs == nil)
+            let attempt = try #require(try await store.claim(submission.key, pod: "pod-1", metadata: ["node": "n"]))
+            #expect(attempt.principal == alice && attempt.state == .initializing)
+            #expect(attempt.task.outputs == CreateAndReadTests.fullTask.outputs)
+            #expect(attempt.task.tags == CreateAndReadTests.fullTask.tags)
+            let log = try #require(try await store.task(id, view: .full, for: alice)?.logs?.first)
+            #expect(log.metadata == ["host": "here", "backend": "kubernetes", "node": "n"])
+            #expect(log.systemLogs == ["one"])
+        }
+    }
+
+    @Test(arguments: StoreKind.allCases)
+    func aSubmissionThatNobodyClaimedIsGivenAgain(_ kind: StoreKind) async throws {
+        try await with(kind) { harness, store in
+            let id = try await harness.create()
+            for _ in 0..<3 { #expect(try await store.submit(id)?.key.number == 1) }
+            try await store.close(SubmissionKey(taskID: id, number: 1))
+            try await store.close(SubmissionKey(taskID: id, number: 1))
+            #expect(try await store.claim(SubmissionKey(taskID: id, number: 1), pod: "p", metadata: [:]) == nil)
+            #expect(try await store.submit(id)?.key.number == 2)
+        }
+    }
+
+    @Test(arguments: StoreKind.allCases)
+    func theSamePodGetsTheSameAttempt(_ kind: StoreKind) async throws {
+        try await with(kind) { harness, store in
+            let key = try #require(try await store.submit(harness.create())).key
+            let first = try #require(try await store.claim(key, pod: "pod-1", metadata: [:]))
+            let again = try #require(try await store.claim(key, pod: "pod-1", metadata: [:]))
+            #expect(first.key == again.key && first.key.number == 1)
+            try await store.record(record(harness, .running), for: first.key)
+            #expect(try await store.claim(key, pod: "pod-1", metadata: [:])?.state == .running)
+            _ = try await store.cancel(key.taskID, for: .everyone)
+            #expect(try await store.claim(key, pod: "pod-1", metadata: [:])?.state == .canceling)
+            try await store.record(record(harness, .complete), for: first.key)
+            #expect(try await harness.state(key.taskID) == .canceled)
+            #expect(try await store.claim(key, pod: "pod-1", metadata: [:]) == nil)
+        }
+    }
+
+    @Test(arguments: StoreKind.allCases)
+    func aCancelledTaskIsNeverClaimed(_ kind: StoreKind) async throws {
+        try await with(kind) { harness, store in
+            let key = try #require(try await store.submit(harness.create())).key
+            #expect(try await store.cancel(key.taskID, for: .everyone) == .canceled)
+            #expect(try await store.claim(key, pod: "pod-1", metadata: [:]) == nil)
+            #expect(try await store.endingSubmissions(limit: 5).map(\.key) == [key])
+        }
+    }
+
+    @Test(arguments: StoreKind.allCases)
+    func anotherPodOfASubmissionIsAnotherAttempt(_ kind: StoreKind) async throws {
+        try await with(kind) { harness, store in
+            let key = try #require(try await store.submit(harness.create())).key
+            var attempts: [AttemptKey] = []
+            for pod in ["pod-1", "pod-2", "pod-3"] {
+                attempts.append(try #require(try await store.claim(key, pod: pod, metadata: [:])).key)
+            }
+            #expect(attempts.map(\.number) == [1, 2, 3])
+            await #expect(throws: TaskStoreError.notThisAttempt) {
+                try await store.record(record(harness, .complete), for: attempts[0])
+            }
+            let logs = try #require(try await harness.full(key.taskID).logs)
+            #expect(logs.count == 3 && logs[0].endTime != nil && logs[2].endTime == nil)
+            #expect(logs[0].systemLogs == ["the attempt was lost: another Pod took the place of its Pod"])
+            // That was the last try.
+            #expect(try await store.claim(key, pod: "pod-4", metadata: [:]) == nil)
+            #expect(try await harness.state(key.taskID) == .systemError)
+        }
+    }
+
+    @Test(arguments: StoreKind.allCases)
+    func aTaskThatWasGivenBackIsSubmittedAgain(_ kind: StoreKind) async throws {
+        try await with(kind) { harness, store in
+            let first = try #require(try await store.submit(harness.create())).key
+            let attempt = try #require(try await store.claim(first, pod: "pod-1", metadata: [:])).key
+            #expect(try await store.waitingTasks(limit: 5).isEmpty)
+            try await store.record(record(harness, .queued), for: attempt)
+            #expect(try await store.claim(first, pod: "pod-1", metadata: [:]) == nil)
+            #expect(try await store.waitingTasks(limit: 5) == [first.taskID])
+            let second = try #require(try await store.submit(first.taskID)).key
+            #expect(second.number == 2)
+            #expect(try await store.claim(first, pod: "pod-9", metadata: [:]) == nil)
+            #expect(try await store.claim(second, pod: "pod-2", metadata: [:])?.key.number == 2)
+        }
+    }
+
+    @Test(arguments: StoreKind.allCases)
+    func openSubmissionsSayWhoHoldsTheTask(_ kind: StoreKind) async throws {
+        try await with(kind) { harness, store in
+            let first = try #require(try await store.submit(harness.create())).key
+            let other = try #require(try await store.submit(harness.create())).key
+            var rows = try await store.openSubmissions(after: nil, limit: 10)
+            #expect(rows.map(\.key) == [first, other])
+            #expect(rows.allSatisfy { $0.state == .queued && $0.claim == nil && $0.isCurrent })
+            #expect(try await store.openSubmissions(after: first, limit: 10).map(\.key) == [other])
+            #expect(try await store.openSubmissions(after: nil, limit: 1).map(\.key) == [first])
+            let attempt = try #require(try await store.claim(first, pod: "pod-1", metadata: [:])).key
+            rows = try await store.openSubmissions(of: [first.taskID])
+            #expect(rows.map(\.claim) == [.init(pod: "pod-1", attempt: 1, holdsTask: true)])
+            #expect(try await store.endingSubmissions(limit: 5).isEmpty)
+            try await store.record(record(harness, .queued), for: attempt)
+            _ = try await store.submit(first.taskID)
+            rows = try await store.openSubmissions(of: [first.taskID])
+            #expect(rows.map(\.isCurrent) == [false, true] && rows[0].claim?.holdsTask == false)
+            _ = try await store.cancel(other.taskID, for: .everyone)
+            #expect(try await store.endingSubmissions(limit: 5).map(\.key) == [other])
+            try await store.close(other)
+            #expect(try await store.endingSubmissions(limit: 5).isEmpty)
+        }
+    }
+
+    /// Recorder, controller, a client's cancel and an older attempt write at once: one end, and a cancel wins over what is not ended.
+    @Test func manyWritersLeaveOneEnd() async throws {
+        try await StoreHarness.withDatabase(connections: 8) { pool, store in
+            for round in 0..<1000 {
+                let id = store.newID()
+                let task = TESTask(executors: [TESExecutor(image: "i", command: ["true"])])
+                try await store.create(NewTask(id: id, principal: .everyone, task: task))
+                let key = try #require(try await store.submit(id)).key
+                let old = try #require(try await store.claim(key, pod: "old", metadata: [:])).key
+                let attempt = try #require(try await store.claim(key, pod: "pod", metadata: [:])).key
+                let time = store.now()
+                let hadEnded = await withTaskGroup(of: TESState?.self) { group in
+                    for (writer, state) in [
+                        (old, TESState.complete), (attempt, .complete), (attempt, .systemError),
+                        (attempt, .executorError),
+                    ] {
+                        group.addTask { try? await store.record(AttemptRecord(state: state, time: time), for: writer) }
+                    }
+                    group.addTask { try? await store.cancel(id, for: .everyone) }
+                    var cancelled: TESState?
+                    for await state in group where state == .canceling { cancelled = state }
+                    return cancelled
+                }
+                let end = try #require(try await store.task(id, view: .minimal, for: .everyone)?.state)
+                #expect(end.isTerminal, "round \(round)")
+                if hadEnded != nil { #expect(end == .canceled || end == .canceling, "round \(round)") }
+                let sql = """
+                    SELECT count(*)::int FROM poiesis.task_events WHERE task_id = $1
+                    AND state IN ('COMPLETE', 'EXECUTOR_ERROR', 'SYSTEM_ERROR', 'CANCELED')
+                    """
+                var row = try #require(try await pool.run(sql, [.text(id.description)]).rows.first)
+                #expect(try row.int64() == 1, "round \(round)")
+            }
+        }
+    }
+}
