@@ -101,6 +101,9 @@ let package = Package(
             name: "ContainerBackend",
             dependencies: ["HTTPClient", "LocalSystem", "Orchestrator", "TaskCore", crypto]),
         .target(
+            name: "KubernetesBackend",
+            dependencies: ["Filer", "LocalSystem", "Orchestrator", "TES", "TaskCore", logging]),
+        .target(
             name: "Server",
             dependencies: [
                 "Gzip", "TES", "TaskCore", crypto, hummingbird, httpTypes, lifecycle, logging, nioCore,
@@ -146,6 +149,11 @@ let package = Package(
                 "ContainerBackend", "Filer", "HTTPClient", "LocalSystem", "Orchestrator", "TES", "TaskCore",
                 "TaskStore",
                 logging,
+            ]),
+        .testTarget(
+            name: "KubernetesBackendTests",
+            dependencies: [
+                "Filer", "KubernetesBackend", "LocalSystem", "Orchestrator", "TES", "TaskCore", "TaskStore", logging,
             ]),
         .testTarget(name: "ArchitectureTests"),
     ]

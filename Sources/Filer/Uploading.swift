@@ -14,6 +14,22 @@ package struct UploadReport: Sendable {
     package var failure: Cause?
 }
 
+extension FilerResult {
+    /// What a filer in this process found.
+    package init(_ report: UploadReport) {
+        self.init(failure: report.failure.map(CauseSummary.init))
+        records = report.records
+        lines = report.lines
+        missing = report.missing.compactMap { cause in
+            if case .outputMissing(let position, let path) = cause {
+                Missing(position: position, path: path)
+            } else {
+                nil
+            }
+        }
+    }
+}
+
 extension Filer {
     /// One output that can be uploaded, and the files that there are of it.
     private struct Upload: Sendable {

@@ -26,7 +26,7 @@ struct AttemptRunner: Sendable {
 
     /// What a finished attempt leaves to be recorded.
     private struct Ending {
-        var cause: Cause
+        var cause: CauseSummary
         var record: AttemptRecord
         /// Whether a process after this one would upload from the workspace again, should this one not get to record the end.
         var needsWorkspace = false
@@ -70,7 +70,7 @@ struct AttemptRunner: Sendable {
 
     private func record(_ state: TESState?) -> AttemptRecord { AttemptRecord(state: state, time: store.now()) }
 
-    private func ending(_ cause: Cause) -> Ending { Ending(cause: cause, record: record(nil)) }
+    private func ending(_ cause: Cause) -> Ending { Ending(cause: CauseSummary(cause), record: record(nil)) }
 
     // MARK: Phases
 
@@ -86,7 +86,7 @@ struct AttemptRunner: Sendable {
             return .interrupted
         }
         if !isStaged {
-            do throws(FileError) { try folder.makeMountPoints(mounts) } catch {
+            do throws(FileError) { try folder.workspace.makeMountPoints(mounts) } catch {
                 return .ended(ending(Cause(error, while: "the attempt's folder was made")))
             }
         }
@@ -113,8 +113,10 @@ struct AttemptRunner: Sendable {
         let runner = ExecutorRunner(
             attempt: attempt, folder: folder, engine: engine, configuration: configuration, mounts: mounts,
             images: images)
-        switch await executors(runner) {
-        case .ran(let cause, let usage): return await uploadOutputs(cause, usage, folder)
+        var outcome = AttemptOutcome(
+            task, mounts: mounts, missingOutputsFail: configuration.missingOutputsFail)
+        switch await executors(runner, &outcome) {
+        case .ran(let cause): return await uploadOutputs(cause, outcome, folder)
         case .broke(let end): return end
         }
     }
@@ -154,7 +156,7 @@ struct AttemptRunner: Sendable {
         var images: [String: ImageFacts] = [:]
         for (position, executor) in task.executors.enumerated() where images[executor.image] == nil {
             // An executor that has a result needs no image any more.
-            if ((try? folder.result(position)) ?? nil) != nil { continue }
+            if ((try? folder.control.result(position)) ?? nil) != nil { continue }
             var pause = Duration.milliseconds(200)
             var retries = configuration.pullPauses[...]
             while images[executor.image] == nil {
@@ -192,119 +194,57 @@ struct AttemptRunner: Sendable {
         return facts
     }
 
-    /// CPU seconds and peak memory of all executors.
-    private struct Usage {
-        var cpuTime: Int64 = 0
-        var peakMemory: Int64 = 0
-    }
-
     private enum ExecutorsEnd {
-        case ran(Cause, Usage)
+        case ran(Cause)
         case broke(PhasesEnd)
     }
 
-    private func executors(_ runner: ExecutorRunner) async -> ExecutorsEnd {
-        var usage = Usage()
-        for (position, executor) in task.executors.enumerated() {
-            guard let outcome = await runner.run(position) else { return .broke(.interrupted) }
+    private func executors(_ runner: ExecutorRunner, _ outcome: inout AttemptOutcome) async -> ExecutorsEnd {
+        for position in task.executors.indices {
             let result: ExecutorResult
-            switch outcome {
+            switch await runner.run(position) {
+            case nil: return .broke(.interrupted)
+            case .failure(let cause): return .ran(cause)
             case .success(let value): result = value
-            case .failure(let cause): return .ran(cause, usage)
             }
-            if let signal = result.stopSignal, result.exitCode != 0 {
-                let reason = "the container of executor \(position) was told to stop by signal \(signal)"
-                return .ran(.hostLost(reason: reason), usage)
+            let streams = runner.folder.control.streams(position, limit: configuration.captureLimit)
+            let end: Cause?
+            switch outcome.step(position, result, streams: streams, at: store.now()) {
+            case .ends(nil, let cause): return .ran(cause)
+            case .ends(let record?, let cause):
+                if let end = await note(record) { return .broke(end) }
+                end = cause
+            case .goesOn(let record):
+                if let end = await note(record) { return .broke(end) }
+                end = nil
             }
-            usage.cpuTime += result.cpuTime
-            usage.peakMemory = max(usage.peakMemory, result.peakMemory)
-            let hasFailed = result.exitCode != 0 && executor.ignoreError != true
-            var record = record(nil)
-            record.executors = [(position, log(position, result, runner.folder))]
-            record.systemLogs = result.warnings.map { "executor \(position): \($0)" }
-            // A program's own failure decides; what else went wrong is told.
-            if hasFailed, let failure = result.failure { record.systemLogs.append("executor \(position): \(failure)") }
-            if let end = await note(record) { return .broke(end) }
             try? await engine.remove(ExecutorRunner.containerName(key, position))
-            if hasFailed {
-                let reason = reason(position, result, runner.mounts)
-                return .ran(.executorFailed(position: position, exitCode: result.exitCode, reason: reason), usage)
-            }
-            if let failure = result.failure { return .ran(.shimFailed(position: position, reason: failure), usage) }
+            if let end { return .ran(end) }
         }
-        return .ran(.completed, usage)
+        return .ran(.completed)
     }
 
-    /// A program that is missing because the task's own directory lies over the image's is told so.
-    private func reason(_ position: Int, _ result: ExecutorResult, _ mounts: MountPlan) -> String? {
-        guard result.exitCode == 127, let program = task.executors[position].command.first, program.hasPrefix("/"),
-            let path = ContainerPath.normalized(program), let hiding = mounts.mount(hiding: path),
-            let reason = result.reason
-        else { return result.reason }
-        return reason + "; the task's own directory at \(hiding) hides what the image has there"
-    }
-
-    private func log(_ position: Int, _ result: ExecutorResult, _ folder: AttemptFolder) -> TESExecutorLog {
-        // A hostile task can write any result: its times stay within the attempt's.
-        let now = store.now().microseconds
-        let end = min(max(result.endTime, 0), now)
-        let start = min(max(result.startTime, 0), end)
-        return TESExecutorLog(
-            startTime: Timestamp(microseconds: start), endTime: Timestamp(microseconds: end),
-            stdout: folder.captured(position, "stdout", limit: configuration.captureLimit),
-            stderr: folder.captured(position, "stderr", limit: configuration.captureLimit), exitCode: result.exitCode)
-    }
-
-    private func uploadOutputs(_ cause: Cause, _ usage: Usage, _ folder: AttemptFolder) async -> PhasesEnd {
-        var cause = cause
-        var ending = record(nil)
-        ending.metadata = [
-            "cpu_seconds": seconds(usage.cpuTime), "peak_memory_bytes": "\(usage.peakMemory)",
-        ]
-        let mayUpload =
-            switch cause {
-            case .completed, .executorFailed: true
-            default: false
-            }
+    private func uploadOutputs(
+        _ cause: Cause, _ outcome: AttemptOutcome, _ folder: AttemptFolder
+    ) async -> PhasesEnd {
+        let mayUpload = AttemptOutcome.uploads(after: cause)
+        var uploads: FilerResult?
         if mayUpload, let outputs = task.outputs, !outputs.isEmpty {
             await removal.openUp(AttemptFolder.name(key))
-            let report = await filer.acting(for: attempt.principal).upload(outputs, from: folder.workspace)
+            uploads = FilerResult(await filer.acting(for: attempt.principal).upload(outputs, from: folder.workspace))
             if Task.isCancelled { return .interrupted }
-            ending.outputs = report.records
-            ending.systemLogs = report.lines
-            for missing in report.missing {
-                if case .outputMissing(let position, let path) = missing {
-                    ending.systemLogs.append("output \(position) (\(path)) does not exist and was not uploaded")
-                }
-            }
-            if cause == .completed {
-                cause = report.failure ?? (configuration.missingOutputsFail ? report.missing.first : nil) ?? cause
-            } else if let line = report.failure?.sentence {
-                // After an executor failed, the task ends EXECUTOR_ERROR whatever goes wrong later.
-                ending.systemLogs.append(line)
-            }
         }
-        return .ended(Ending(cause: cause, record: ending, needsWorkspace: mayUpload))
-    }
-
-    /// `1.250`
-    private func seconds(_ microseconds: Int64) -> String {
-        let digits = String(microseconds / 1000 % 1000)
-        return "\(microseconds / 1_000_000)." + String(repeating: "0", count: 3 - digits.count) + digits
+        let ending = outcome.ending(cause, uploads: uploads, at: store.now())
+        return .ended(Ending(cause: ending.cause, record: ending.record, needsWorkspace: mayUpload))
     }
 
     // MARK: The end
 
     private func finish(_ ending: Ending) async {
         var record = ending.record
-        let mayRetry = ending.cause.retryHelps && key.number < LifeCycle.mostAttempts
-        record.state = mayRetry ? .queued : ending.cause.state
-        record.cause = ending.cause.name
-        if let sentence = ending.cause.sentence {
-            record.systemLogs.append(mayRetry ? sentence + "; the task is queued again" : sentence)
-        }
+        AttemptOutcome.close(&record, cause: ending.cause, attempt: key.number)
         // Before the end is recorded nothing may run any more; a cancelled task's programs get their grace.
-        guard await removeContainers(stopping: ending.cause == .canceled) else { return }
+        guard await removeContainers(stopping: ending.cause.state == .canceled) else { return }
         // On a full disk the end could not be recorded either.
         if !ending.needsWorkspace { await removal.remove(AttemptFolder.name(key) + "/workspace") }
         record.time = store.now()

@@ -1,6 +1,6 @@
-import LocalSystem
+package import LocalSystem
 import TES
-import TaskCore
+package import TaskCore
 
 /// TExAM: runs and watches the executors of one attempt, in order.
 ///
@@ -41,7 +41,7 @@ struct ExecutorRunner: Sendable {
                             .diskFull(what: "the container engine's, while executor \(position) was run"))
                     }
                     let reason = error.description
-                    guard let wasStarted = try? folder.wasStarted(position) else {
+                    guard let wasStarted = try? folder.control.wasStarted(position) else {
                         try? await Task.sleep(for: pause)
                         continue
                     }
@@ -59,13 +59,16 @@ struct ExecutorRunner: Sendable {
         let state: ContainerState
         switch try await engine.state(name) {
         case nil:
-            if let result = try looked({ () throws(FileError) in try folder.result(position) }) {
+            if let result = try looked({ () throws(FileError) in try folder.control.result(position) }) {
                 return .success(result)
             }
-            if try looked({ () throws(FileError) in try folder.wasStarted(position) }) {
+            if try looked({ () throws(FileError) in try folder.control.wasStarted(position) }) {
                 return .failure(.hostLost(reason: "the container of executor \(position) is gone"))
             }
-            do throws(FileError) { try folder.prepare(position, plan(position)) } catch {
+            do throws(FileError) {
+                try folder.control.prepare(position, plan(position))
+                try folder.control.give(.run, to: position)
+            } catch {
                 return .failure(Cause(error, while: "executor \(position) was prepared"))
             }
             if let ended = try replacedMount(position) { return .failure(ended) }
@@ -89,7 +92,9 @@ struct ExecutorRunner: Sendable {
     }
 
     private func replacedMount(_ position: Int) throws(EngineError) -> Cause? {
-        guard let path = try looked({ () throws(FileError) in try folder.replacedMount(mounts) }) else { return nil }
+        guard let path = try looked({ () throws(FileError) in try folder.workspace.replacedMount(mounts) }) else {
+            return nil
+        }
         return .shimFailed(
             position: position, reason: "an earlier executor replaced the mounted directory or file \(path)")
     }
@@ -101,13 +106,15 @@ struct ExecutorRunner: Sendable {
         guard case .ended(let code, let isOutOfMemory, let message) = state else {
             throw .unreachable("the container of executor \(position) is in no known state")
         }
-        if let result = try looked({ () throws(FileError) in try folder.result(position) }) { return .success(result) }
+        if let result = try looked({ () throws(FileError) in try folder.control.result(position) }) {
+            return .success(result)
+        }
         if isOutOfMemory { return .success(try killedForMemory(position)) }
         let said = message.isEmpty ? "" : ": \(message)"
         if folder.freeSpace < configuration.leastFreeSpace, code == Self.shimsOwnTrouble {
             return .failure(.diskFull(what: "the data folder's, while executor \(position) ran"))
         }
-        let wasStarted = try looked { () throws(FileError) in try folder.wasStarted(position) }
+        let wasStarted = try looked { () throws(FileError) in try folder.control.wasStarted(position) }
         if wasStarted, code != Self.shimsOwnTrouble {
             return .failure(
                 .hostLost(
@@ -130,7 +137,7 @@ struct ExecutorRunner: Sendable {
         var result = ExecutorResult(exitCode: 137, startTime: now, endTime: now)
         result.isOutOfMemory = true
         result.reason = "the executor needed more memory than its limit: ask for more with ram_gb"
-        do throws(FileError) { try folder.store(result, position) } catch {
+        do throws(FileError) { try folder.control.store(result, position) } catch {
             if !error.isDiskFull { throw .unreachable(error.description) }
         }
         return result
@@ -140,14 +147,8 @@ struct ExecutorRunner: Sendable {
 
     private func plan(_ position: Int) -> ExecutorPlan {
         let executor = attempt.task.executors[position]
-        var plan = ExecutorPlan(arguments: arguments(executor))
-        plan.environment = executor.env ?? [:]
-        plan.workingDirectory = executor.workdir
-        plan.stdin = executor.stdin
-        plan.stdout = executor.stdout
-        plan.stderr = executor.stderr
-        plan.carried = mounts.carried
-        plan.captureLimit = configuration.captureLimit
+        var plan = ExecutorPlan(executor, mounts: mounts, captureLimit: configuration.captureLimit)
+        plan.arguments = arguments(executor)
         return plan
     }
 
@@ -184,7 +185,7 @@ struct ExecutorRunner: Sendable {
 
 extension Cause {
     /// A file operation of the server's own that failed.
-    init(_ error: FileError, while doing: String) {
+    package init(_ error: FileError, while doing: String) {
         self =
             error.isDiskFull
             ? .diskFull(what: "while \(doing)") : .internalError(reason: "\(error.description), while \(doing)")

@@ -7,6 +7,8 @@ package enum Cause: Error, Hashable {
     /// An executor ended with an error that was not to be ignored.
     case executorFailed(position: Int, exitCode: Int32, reason: String?)
     case canceled
+    /// An executor ran longer than the task allows.
+    case overWalltime(position: Int)
     case imageUnavailable(position: Int, image: String, reason: String)
     case inputUnavailable(position: Int, url: String, path: String, reason: String)
     case outputFailed(position: Int, url: String, path: String, reason: String)
@@ -38,6 +40,7 @@ package enum Cause: Error, Hashable {
         case .completed: "completed"
         case .executorFailed: "executor-failed"
         case .canceled: "canceled"
+        case .overWalltime: "over-walltime"
         case .imageUnavailable: "image-unavailable"
         case .inputUnavailable: "input-unavailable"
         case .outputFailed: "output-failed"
@@ -60,6 +63,8 @@ package enum Cause: Error, Hashable {
     package var sentence: String? {
         switch self {
         case .completed, .canceled: nil
+        case .overWalltime(let position):
+            "executor \(position) was stopped because the task's walltime was over: ask for more with walltime in backend_parameters"
         case .executorFailed(let position, let exitCode, let reason):
             "executor \(position) ended with exit code \(exitCode)" + (reason.map { ": \($0)" } ?? "")
         case .imageUnavailable(let position, let image, let reason):
@@ -79,5 +84,28 @@ package enum Cause: Error, Hashable {
         case .shimFailed(let position, let reason): "executor \(position) could not be run: \(reason)"
         case .internalError(let reason): "the server failed: \(reason)"
         }
+    }
+}
+
+/// What is kept of a cause outside the process that found it.
+package struct CauseSummary: Hashable, Sendable {
+    /// ``Cause/name``
+    package var name: String
+    package var state: TESState
+    package var sentence: String?
+    package var retryHelps: Bool
+
+    package init(_ cause: Cause) {
+        name = cause.name
+        state = cause.state
+        sentence = cause.sentence
+        retryHelps = cause.retryHelps
+    }
+
+    package init(name: String, state: TESState, sentence: String?, retryHelps: Bool) {
+        self.name = name
+        self.state = state
+        self.sentence = sentence
+        self.retryHelps = retryHelps
     }
 }

@@ -1,3 +1,5 @@
+package import TES
+
 /// What the shim needs to run one executor: written into the executor's control folder as the file `plan`.
 package struct ExecutorPlan: Hashable, Sendable {
     package var arguments: [String]
@@ -7,10 +9,26 @@ package struct ExecutorPlan: Hashable, Sendable {
     package var stdout: String?
     package var stderr: String?
     package var carried: [MountPlan.Carried] = []
+    /// Seconds from a SIGTERM that the shim passed on to its SIGKILL; nil where the engine sends that.
+    package var grace: Int?
+    /// Seconds that the program may run; then it is told to stop as by a SIGTERM.
+    package var walltime: Int?
     /// Bytes kept of each stream, half of them head and half tail.
     package var captureLimit = 16 * 1024
 
     package init(arguments: [String]) { self.arguments = arguments }
+
+    /// What one of a task's executors is to run.
+    package init(_ executor: TESExecutor, mounts: MountPlan, captureLimit: Int) {
+        arguments = executor.command
+        environment = executor.env ?? [:]
+        workingDirectory = executor.workdir
+        stdin = executor.stdin
+        stdout = executor.stdout
+        stderr = executor.stderr
+        carried = mounts.carried
+        self.captureLimit = captureLimit
+    }
 
     /// One field after the other: `name length\nbytes\n`. Lengths are in bytes, so any text passes.
     package var encoded: [UInt8] {
@@ -24,6 +42,8 @@ package struct ExecutorPlan: Hashable, Sendable {
         writer.add("stdout", stdout)
         writer.add("stderr", stderr)
         for item in carried { writer.add(item.isPattern ? "carry-pattern" : "carry", item.path) }
+        writer.add("grace", grace.map { "\($0)" })
+        writer.add("walltime", walltime.map { "\($0)" })
         writer.add("capture", "\(captureLimit)")
         return writer.bytes
     }
@@ -44,6 +64,8 @@ package struct ExecutorPlan: Hashable, Sendable {
             case "stderr": stderr = value
             case "carry": carried.append(.init(path: value, isPattern: false))
             case "carry-pattern": carried.append(.init(path: value, isPattern: true))
+            case "grace": grace = Int(value)
+            case "walltime": walltime = Int(value)
             case "capture": captureLimit = Int(value) ?? 0
             default: return nil
             }
@@ -65,6 +87,8 @@ package struct ExecutorResult: Hashable, Sendable {
     package var peakMemory: Int64 = 0
     /// The kernel killed something in the container for lack of memory.
     package var isOutOfMemory = false
+    /// The program was told to stop because its time was over.
+    package var isOverWalltime = false
     /// A signal that told the shim to stop while the program ran: who stops a container is not the program.
     package var stopSignal: Int32?
     /// Why the program could not be started, or what ended it.
@@ -92,6 +116,7 @@ package struct ExecutorResult: Hashable, Sendable {
         writer.add("cpu", "\(cpuTime)")
         writer.add("peak-memory", "\(peakMemory)")
         if isOutOfMemory { writer.add("out-of-memory", "") }
+        if isOverWalltime { writer.add("over-walltime", "") }
         writer.add("stop-signal", stopSignal.map { "\($0)" })
         writer.add("reason", reason.map(Self.cut))
         writer.add("failure", failure.map(Self.cut))
@@ -118,6 +143,7 @@ package struct ExecutorResult: Hashable, Sendable {
             case "cpu": cpuTime = max(0, Int64(value) ?? 0)
             case "peak-memory": peakMemory = max(0, Int64(value) ?? 0)
             case "out-of-memory": isOutOfMemory = true
+            case "over-walltime": isOverWalltime = true
             case "stop-signal": stopSignal = Int32(value)
             case "reason": reason = value
             case "failure": failure = value
@@ -130,31 +156,4 @@ package struct ExecutorResult: Hashable, Sendable {
         startTime = start
         endTime = end
     }
-}
-
-/// Writes fields as `name length\nbytes\n`.
-private struct FieldWriter {
-    var bytes: [UInt8] = []
-
-    mutating func add(_ name: String, _ value: String?) {
-        guard let value else { return }
-        bytes.append(contentsOf: "\(name) \(value.utf8.count)\n".utf8)
-        bytes.append(contentsOf: value.utf8)
-        bytes.append(10)
-    }
-}
-
-private func readFields(_ bytes: [UInt8]) -> [(name: String, value: String)]? {
-    var fields: [(name: String, value: String)] = []
-    var rest = bytes[...]
-    while !rest.isEmpty {
-        guard let end = rest.firstIndex(of: 10) else { return nil }
-        let header = String(decoding: rest[..<end], as: UTF8.self).split(separator: " ")
-        guard header.count == 2, let length = Int(header[1]), length >= 0 else { return nil }
-        let start = end + 1
-        guard length < rest.endIndex - start, rest[start + length] == 10 else { return nil }
-        fields.append((String(header[0]), String(decoding: rest[start..<start + length], as: UTF8.self)))
-        rest = rest[(start + length + 1)...]
-    }
-    return fields
 }

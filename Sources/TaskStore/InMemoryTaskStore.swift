@@ -258,10 +258,9 @@ extension Capacity {
 extension TESTask {
     /// Only what a view shows; the generated writer knows which properties those are.
     func reduced(to view: TESView) throws(TaskStoreError) -> TESTask {
-        var reader = JSONReader(JSONWriter.encode(self, viewLevel: view.position), purpose: .answer)
-        do throws(JSONSyntaxError) {
-            if let task = try reader.document(TESTask.self) { return task }
-        } catch { throw .corrupt(error.description) }
-        throw .corrupt("a task could not be read back")
+        guard let task = TESTask(json: JSONWriter.encode(self, viewLevel: view.position)) else {
+            throw .corrupt("a task could not be read back")
+        }
+        return task
     }
 }

@@ -122,22 +122,9 @@ extension PostgresTaskStore: SubmissionStore {
         }
         let state = try decodeState(&row)
         let document = try decoded { () throws(PostgresError) in try row.text() } ?? ""
+        guard let task = TESTask(json: Array(document.utf8)) else { throw .corrupt("a task could not be read back") }
         return Attempt(
             key: AttemptKey(taskID: key.taskID, number: Int(number), token: token), principal: Principal(owner: owner),
-            task: try TESTask(document: document).identified(key.taskID.description, state), state: state)
-    }
-}
-
-extension TESTask {
-    /// Reads a document that a store wrote.
-    init(document: String) throws(TaskStoreError) {
-        var reader = JSONReader(Array(document.utf8), purpose: .answer)
-        do throws(JSONSyntaxError) {
-            if let task = try reader.document(TESTask.self) {
-                self = task
-                return
-            }
-        } catch { throw .corrupt(error.description) }
-        throw .corrupt("a task could not be read back")
+            task: task.identified(key.taskID.description, state), state: state)
     }
 }

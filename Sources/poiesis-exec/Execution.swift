@@ -11,6 +11,10 @@ struct Execution {
     private var stdout: Stream
     private var stderr: Stream
     private var stopSignal: Int32?
+    private var isOverWalltime = false
+    /// When the program is told to stop, and when it is killed.
+    private var stopTime = Int64.max
+    private var killTime = Int64.max
 
     /// One of the program's output streams.
     private struct Stream {
@@ -179,6 +183,7 @@ struct Execution {
     private mutating func watch(_ pid: Int32, _ start: Int64) -> ExecutorResult {
         var ended: poiesis_child?
         var deadline = Int64.max
+        if let walltime = plan.walltime { stopTime = start + Int64(walltime) * 1_000_000 }
         while stdout.reader >= 0 || stderr.reader >= 0 || ended == nil {
             // After the end, pipes are drained for a second: a child in the background may hold them for ever.
             if now() >= deadline { break }
@@ -190,9 +195,13 @@ struct Execution {
             poll(&descriptors, 3, ended == nil ? 1000 : 50)
             for signal in signals.take() where signal != SIGCHLD && ended == nil {
                 // Others are a program's own business.
-                if [SIGTERM, SIGINT, SIGQUIT].contains(signal) { stopSignal = stopSignal ?? signal }
+                if [SIGTERM, SIGINT, SIGQUIT].contains(signal) {
+                    stopSignal = stopSignal ?? signal
+                    startGrace()
+                }
                 kill(-pid, signal)
             }
+            if ended == nil { enforceTimes(pid) }
             if descriptors[1].revents != 0 { pump(\.stdout) }
             if descriptors[2].revents != 0 { pump(\.stderr) }
             var child = poiesis_child()
@@ -206,6 +215,26 @@ struct Execution {
         kill(-pid, SIGKILL)
         guard let ended else { return refused(125, "the program's end was lost", start) }
         return result(ended, start, end)
+    }
+
+    /// From a stop on, the program has its grace.
+    private mutating func startGrace() {
+        if let grace = plan.grace, killTime == .max { killTime = now() + Int64(grace) * 1_000_000 }
+    }
+
+    private mutating func enforceTimes(_ pid: Int32) {
+        let time = now()
+        if time >= stopTime {
+            stopTime = .max
+            isOverWalltime = true
+            if plan.grace == nil { killTime = min(killTime, time + 5_000_000) }
+            startGrace()
+            kill(-pid, SIGTERM)
+        }
+        if time >= killTime {
+            killTime = .max
+            kill(-pid, SIGKILL)
+        }
     }
 
     private mutating func pump(_ stream: WritableKeyPath<Execution, Stream>) {
@@ -228,6 +257,7 @@ struct Execution {
         result.peakMemory = max(memory.peak ?? 0, child.peak_memory_bytes)
         result.isOutOfMemory = memory.kills > 0
         result.stopSignal = stopSignal
+        result.isOverWalltime = isOverWalltime
         if child.signal != 0 {
             let name = String(cString: strsignal(child.signal))
             result.reason = "the program was ended by signal \(child.signal) (\(name))"

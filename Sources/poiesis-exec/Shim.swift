@@ -4,7 +4,8 @@ import TaskCore
 
 /// Starts an executor's program inside the user's unmodified image: one control folder, one plan, one result.
 ///
-///     poiesis-exec CONTROL-FOLDER       run the plan in the folder
+///     poiesis-exec CONTROL-FOLDER       run the plan in the folder, end as the program does
+///     poiesis-exec --pod CONTROL-FOLDER the same as an init container of a Pod: see ``endInPod(_:)``
 ///     poiesis-exec --open-up PATH...    make trees readable and writable for everybody
 ///     poiesis-exec --check FOLDER       write a file into the folder and read it back
 @main
@@ -24,8 +25,9 @@ struct Shim {
         switch arguments.first {
         case "--open-up": exit(openUp(arguments.dropFirst()))
         case "--check": exit(check(arguments.dropFirst().first ?? ""))
-        case let folder? where arguments.count == 1: exit(run(folder, programs))
-        default: stop("usage: poiesis-exec CONTROL-FOLDER", Trouble.usage)
+        case "--pod" where arguments.count == 2: exit(run(arguments.last ?? "", programs, inPod: true))
+        case let folder? where arguments.count == 1: exit(run(folder, programs, inPod: false))
+        default: stop("usage: poiesis-exec [--pod] CONTROL-FOLDER", Trouble.usage)
         }
     }
 
@@ -34,9 +36,19 @@ struct Shim {
         exit(status)
     }
 
-    private static func run(_ folder: String, _ programs: mode_t) -> Int32 {
+    private static func run(_ folder: String, _ programs: mode_t, inPod: Bool) -> Int32 {
         guard let bytes = readFile(folder + "/plan", limit: 64 << 20), let plan = ExecutorPlan(encoded: bytes) else {
             stop("there is no plan in \(folder)", Trouble.refused)
+        }
+        let signals = SignalPipe()
+        switch waitForTurn(folder, signals) {
+        case .run: break
+        case .skip:
+            if inPod { leaveMessage("0 skipped") }
+            return 0
+        case .stopped(let signal):
+            if inPod { leaveMessage("\(128 + signal) never ran") }
+            return 128 + signal
         }
         let marker = open(folder + "/started", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
         guard marker >= 0 else {
@@ -44,24 +56,44 @@ struct Shim {
             stop("\(folder) cannot be written to: \(String(cString: strerror(errno)))", Trouble.refused)
         }
         close(marker)
-        let signals = SignalPipe()
-        guard waitForTurn(folder, signals) else { return 0 }
         var execution = Execution(plan: plan, folder: folder, signals: signals, umask: programs)
         let result = execution.run()
         guard writeResult(result, to: folder) else { stop("the result cannot be written", Trouble.refused) }
-        return result.exitCode
+        return inPod ? endInPod(result) : result.exitCode
     }
 
-    /// False where the turn is `skip`. Told to stop before its turn, the program is never started.
-    private static func waitForTurn(_ folder: String, _ signals: SignalPipe) -> Bool {
+    /// The exit status of an init container: 0 whatever became of the program, so that the Pod goes on to the outputs; after a stop
+    /// not 0, as a Pod whose sandbox was lost would stay Pending for ever; nor after an OOM kill, for the same reason.
+    private static func endInPod(_ result: ExecutorResult) -> Int32 {
+        leaveMessage("\(result.exitCode) oom=\(result.isOutOfMemory ? "yes" : "no")")
+        if result.isOutOfMemory { return 1 }
+        return result.stopSignal.map { 128 + $0 } ?? 0
+    }
+
+    /// What somebody outside the Pod can read of this container's end; at most 96 bytes.
+    private static func leaveMessage(_ text: String) {
+        let file = open("/dev/termination-log", O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW)
+        guard file >= 0 else { return }
+        writeAll(file, Array(text.utf8.prefix(96)))
+        close(file)
+    }
+
+    private enum Turn {
+        case run, skip
+        /// Told to stop before its turn: the program is never started.
+        case stopped(Int32)
+    }
+
+    private static func waitForTurn(_ folder: String, _ signals: SignalPipe) -> Turn {
         let deadline = now() + 600 * 1_000_000
         while now() < deadline {
+            if let signal = signals.take().first(where: { $0 != SIGCHLD }) { return .stopped(signal) }
             if let turn = readFile(folder + "/turn", limit: 16) {
                 let word = String(decoding: turn, as: UTF8.self)
-                if word.hasPrefix("run") { return true }
-                if word.hasPrefix("skip") { return false }
+                if word.hasPrefix("run") { return .run }
+                if word.hasPrefix("skip") { return .skip }
             }
-            if let signal = signals.wait(milliseconds: 50).first(where: { $0 != SIGCHLD }) { exit(128 + signal) }
+            if let signal = signals.wait(milliseconds: 50).first(where: { $0 != SIGCHLD }) { return .stopped(signal) }
         }
         stop("no turn came for 10 minutes", Trouble.noTurn)
     }

@@ -156,6 +156,10 @@ struct SignalPipe {
             }
         }
         signal(SIGPIPE, SIG_IGN)
+        // Whoever started this may have blocked some.
+        var none = sigset_t()
+        sigemptyset(&none)
+        sigprocmask(SIG_SETMASK, &none, nil)
     }
 
     /// The signals that came, waiting for the first if need be.

@@ -59,6 +59,87 @@ struct ShimTests {
         }
     }
 
+    /// Starts the shim as an executor of a Pod, tells it to stop as soon as `ready` says so, and waits for its end.
+    private func inPod(
+        _ plan: ExecutorPlan, turn: String?, in folder: String, stopsWhen ready: String? = nil
+    ) throws -> (status: Int32, result: ExecutorResult?) {
+        _ = try Folder.make(folder + "/control")
+        try Data(plan.encoded).write(to: URL(filePath: folder + "/control/plan"))
+        if let turn { try Data("\(turn)\n".utf8).write(to: URL(filePath: folder + "/control/turn")) }
+        let process = Process()
+        process.executableURL = URL(filePath: try BackendHarness.shimFolder() + "/poiesis-exec")
+        process.arguments = ["--pod", folder + "/control"]
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        if let ready {
+            for _ in 0..<200 where !FileManager.default.fileExists(atPath: ready) { usleep(50_000) }
+            // What a program says before its first wait may come before its handlers.
+            usleep(300_000)
+            process.terminate()
+        }
+        process.waitUntilExit()
+        let result = FileManager.default.contents(atPath: folder + "/control/result")
+        return (process.terminationStatus, result.flatMap { ExecutorResult(encoded: Array($0)) })
+    }
+
+    @Test func inAPodTheShimEndsWell() async throws {
+        try await with { folder in
+            let end = try inPod(ExecutorPlan(arguments: ["/bin/sh", "-c", "exit 42"]), turn: "run", in: folder)
+            #expect(end.status == 0 && end.result?.exitCode == 42)
+        }
+    }
+
+    @Test func aTurnToSkipStartsNothing() async throws {
+        try await with { folder in
+            let end = try inPod(ExecutorPlan(arguments: ["/bin/touch", folder + "/made"]), turn: "skip", in: folder)
+            #expect(end.status == 0 && end.result == nil)
+            #expect(!FileManager.default.fileExists(atPath: folder + "/made"))
+            #expect(!FileManager.default.fileExists(atPath: folder + "/control/started"))
+        }
+    }
+
+    @Test func toldToStopBeforeItsTurnItStartsNothing() async throws {
+        try await with { folder in
+            let plan = ExecutorPlan(arguments: ["/bin/touch", folder + "/made"])
+            let end = try inPod(plan, turn: nil, in: folder, stopsWhen: folder + "/control/plan")
+            #expect(end.status == 143 && end.result == nil)
+            #expect(!FileManager.default.fileExists(atPath: folder + "/made"))
+        }
+    }
+
+    @Test func afterAStopTheShimDoesNotEndWell() async throws {
+        try await with { folder in
+            let script = "trap 'exit 9' TERM; touch \(folder)/ready; while :; do sleep 0.05; done"
+            let plan = ExecutorPlan(arguments: ["/bin/sh", "-c", script])
+            let end = try inPod(plan, turn: "run", in: folder, stopsWhen: folder + "/ready")
+            #expect(end.status == 143 && end.result?.exitCode == 9 && end.result?.stopSignal == SIGTERM)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func aProgramThatIgnoresAStopIsKilledAfterItsGrace() async throws {
+        try await with { folder in
+            let script = "trap '' TERM; touch \(folder)/ready; while :; do sleep 0.05; done"
+            var plan = ExecutorPlan(arguments: ["/bin/sh", "-c", script])
+            plan.grace = 1
+            let end = try inPod(plan, turn: "run", in: folder, stopsWhen: folder + "/ready")
+            #expect(end.status == 143 && end.result?.exitCode == 137)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func aProgramThatRunsTooLongIsStopped() async throws {
+        try await with { folder in
+            var plan = ExecutorPlan(arguments: ["/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"])
+            plan.walltime = 1
+            plan.grace = 1
+            let end = try inPod(plan, turn: "run", in: folder)
+            #expect(end.status == 0 && end.result?.exitCode == 137)
+            #expect(end.result?.isOverWalltime == true && end.result?.stopSignal == nil)
+        }
+    }
+
     @Test func aShimThatWasStartedBeforeIsToldApart() async throws {
         try await with { folder in
             let plan = ExecutorPlan(arguments: ["/bin/true"])

@@ -17,6 +17,8 @@ struct ExecutorPlanTests {
         plan.stdout = "/out"
         plan.stderr = ""
         plan.carried = carried(["/root/a", "/root/*.txt"])
+        plan.grace = 25
+        plan.walltime = 86_400
         plan.captureLimit = 4096
         return plan
     }
@@ -31,6 +33,7 @@ struct ExecutorPlanTests {
         result.cpuTime = 12
         result.peakMemory = 1 << 40
         result.isOutOfMemory = true
+        result.isOverWalltime = true
         result.stopSignal = 15
         result.reason = "why\nnot"
         result.failure = ""
@@ -62,6 +65,22 @@ struct ExecutorPlanTests {
     @Test func largeArgumentsSurvive() {
         let plan = ExecutorPlan(arguments: ["echo", String(repeating: "x", count: 200_000)])
         #expect(ExecutorPlan(encoded: plan.encoded) == plan)
+    }
+
+    @Test func filerPlansAndResultsSurvive() {
+        var task = TESTask(name: "é\n", executors: [TESExecutor(image: "i", command: Self.texts)])
+        task.outputs = [TESOutput(url: "s3://b/o", path: "/o")]
+        let plan = FilerPlan(principal: Principal(owner: "al ice"), task: task)
+        #expect(FilerPlan(encoded: plan.encoded) == plan)
+        #expect(FilerPlan(encoded: Array(plan.encoded.dropLast(2))) == nil)
+        var result = FilerResult(failure: CauseSummary(.hostLost(reason: "two\nlines")))
+        let log = TESOutputFileLog(url: "s3://b/o", path: "/o", sizeBytes: 1 << 40)
+        result.records = [OutputRecord(log: log, checksum: "sha256:1"), OutputRecord(log: log, checksum: "")]
+        result.lines = Self.texts
+        result.missing = [.init(position: 3, path: "/a b\n")]
+        #expect(FilerResult(encoded: result.encoded) == result)
+        #expect(FilerResult(encoded: FilerResult().encoded) == FilerResult())
+        #expect(FilerResult(encoded: []) == nil && FilerResult(encoded: Array(result.encoded.dropLast(6))) == nil)
     }
 
     @Test func aPlanIsTheSameBytesEachTime() {
