@@ -832,15 +832,17 @@ def test_a_server_that_is_silent(silence):
 
 # --- What the cases rest on -----------------------------------------------------------------------
 
+def rows(title):
+    """The cells of each row of the README's table below a title, but for its head."""
+    text = (CASES / "README.md").read_text().partition(f"## {title}\n")[2].partition("\n## ")[0]
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [line.strip("| ").split(" | ") for line in lines[2:]]
+
+
 def table():
-    """`(place, sentence, [case])` of the first table of the README that has cases."""
-    text = (CASES / "README.md").read_text()
-    rows = text.partition("## Sentence and case")[2].partition("\n## ")[0]
-    for line in rows.splitlines():
-        if match := re.fullmatch(r"\| `([\w.]+)` \| (.+) \| ((?:`[\w/]+`(?:, )?)+) \|", line):
-            yield match[1], match[2], re.findall(r"`([\w/]+)`", match[3])
-        else:
-            assert not line.startswith("| `"), f"a row of another form: {line}"
+    """`(place, sentence, [case])`."""
+    for place, sentence, cases in rows("Sentence and case"):
+        yield place.strip("`"), sentence, re.findall(r"`([\w/]+)`", cases)
 
 
 def test_the_readme_names_cases_that_exist_and_all_of_them(documents):
@@ -870,6 +872,23 @@ def test_the_readme_says_what_the_cases_say(documents):
               for spec in (*sentences(case), *(sentences({"spec": root["spec"]}) if "spec" in root else ()))
               if spec["at"] != "docs"}
     assert {(place, words(sentence), case) for place, sentence, cases in table() for case in cases} == stated
+
+
+def test_every_sentence_of_the_specification_has_a_case_or_a_reason():
+    told = {}
+    for place, sentence, _ in [*rows("Sentence and case"), *rows("Sentences without a case")]:
+        told.setdefault(place.strip("`"), []).append(sentence)
+    missing = []
+    for place, text in Description().texts():
+        for sentence in re.split(r"(?<=\.) (?:- )?(?=[A-Z`])", text):
+            if not any(sentence in x or x.rstrip(".") in sentence for x in told.get(place, [])):
+                missing.append((place, sentence))
+    assert missing == []
+
+
+def test_every_sentence_without_a_case_stands_in_the_specification():
+    description = Description()
+    assert [row for row in rows("Sentences without a case") if not description.says(row[0].strip("`"), row[1])] == []
 
 
 def test_every_case_has_a_sentence(documents):
@@ -908,6 +927,8 @@ class Description:
             if rest == ["requestBody"]:
                 return operation["requestBody"]
             return next(p for p in map(self.resolve, operation["parameters"]) if p["name"] == rest[0])
+        if name == "ServiceInfo" and rest == ["getServiceInfo"]:
+            return self.info["paths"]["/service-info"]["get"]
         if name == "ServiceInfo":
             node, rest = self.info["components"]["schemas"][rest[0]], rest[1:]
         else:
@@ -917,6 +938,29 @@ class Description:
             # What a schema says itself goes before what it inherits.
             node = next(part["properties"][member] for part in reversed(parts) if member in part.get("properties", {}))
         return node
+
+    def texts(self):
+        """`(place, description)` of everything that has a place."""
+        def below(place, node):
+            if "description" in node:
+                yield place, words(node["description"])
+            for part in (node, *node.get("allOf", [])):
+                for name, member in part.get("properties", {}).items():
+                    yield from below(f"{place}.{name}", member)
+
+        for document, prefix in ((self.tes, ""), (self.info, "ServiceInfo.")):
+            for kind in ("schemas", "parameters"):
+                for name, node in document["components"].get(kind, {}).items():
+                    yield from below(prefix + name, node)
+            for path in document["paths"].values():
+                for operation in path.values():
+                    place = prefix + operation["operationId"]
+                    yield place, words(operation["description"])
+                    if "requestBody" in operation:
+                        yield f"{place}.requestBody", words(operation["requestBody"]["description"])
+                    for parameter in operation.get("parameters", []):
+                        if "name" in parameter:
+                            yield f"{place}.{parameter['name']}", words(parameter["description"])
 
     def says(self, place, sentence):
         node = self.at(place)

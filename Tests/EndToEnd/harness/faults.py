@@ -8,8 +8,8 @@ import json
 import re
 
 from .wrong_server import (
-    BASE, attempts, each, executors, fault, info, inputs, leaves_out, listing, only_if, outputs, page, results,
-    rewrites, script, sets, shown, state, stored, task, without,
+    accepts, attempts, BASE, each, executors, fault, info, inputs, leaves_out, listing, only_if, outputs, page,
+    results, rewrites, script, sets, shown, state, stored, task, without,
 )
 
 # --- Changes that need more than a line -----------------------------------------------------------
@@ -27,6 +27,13 @@ def _cut(e):
 def _exchange_times(entry):
     if "start_time" in entry and "end_time" in entry:
         entry["start_time"], entry["end_time"] = entry["end_time"], entry["start_time"]
+
+
+def _absolute_paths(t):
+    for x in t.get("inputs", []) + t.get("outputs", []):
+        x["path"] = "/" + x["path"].lstrip("/")
+    for e in t["executors"]:
+        e.update({name: "/" + e[name].lstrip("/") for name in ("stdin", "stdout", "stderr") if name in e})
 
 
 def _one_stdin(t):
@@ -217,6 +224,12 @@ def _accepts_anything(x):
         x.answer({"id": "accepted"})
 
 
+def _accepts_nothing(x):
+    x.forward()
+    if x.creates and not x.body:
+        x.answer({"id": "accepted"})
+
+
 def _breaks(x):
     x.forward()
     if x.status >= 400:
@@ -265,6 +278,12 @@ def _cancel_without_body(x):
     x.forward()
     if x.cancels:
         x.data = b""
+
+
+def _cancel_answers_id(x):
+    x.forward()
+    if x.cancels:
+        x.answer({"id": x.task_id})
 
 
 def _cancels_anything(x):
@@ -365,6 +384,21 @@ def _knows_one_parameter(x):
 
 # --- The table ------------------------------------------------------------------------------------
 
+ACCEPTED = {
+    # case: {what is accepted: the text that tells its body}
+    "create/no_executors": {"nothing": "{}"},
+    "create/no_json": {"half a document": '["true"]}]', "YAML": "executors:"},
+    "create/no_object": {"a list": "[]", "a text": '"task"', "null": "null"},
+    "create/wrong_types": {
+        "an executor that is no list": '"executors": {', "a command of one text": '"command": "true"',
+        "a list of images": '"image": ['},
+    "create/wrong_member_types": {
+        "a list of names": '"name": [', "an input that is no list": '"inputs": {', "a text for resources": '"all"',
+        "a list for env": '"env": [', "a list of tags": '"tags": [', "a volume that is no list": '"volumes": "/a"',
+        "a word for a number of cores": '"many"', "a fraction of a core": '"cpu_cores": 0.5', "a word for memory": '"much"',
+        "a word for a boolean": '"perhaps"', "a type that does not exist": '"LINK"'},
+}
+
 FAULTS = [
     # Executors
     fault("workdir is forgotten", "executors/workdir executors/relative_to_workdir", executors(without("workdir"))),
@@ -418,6 +452,8 @@ FAULTS = [
     fault("inputs are there for the first executor only", "inputs/in_every_executor", task(_inputs_for_first)),
     fault("streamable inputs are empty", "inputs/streamable",
           inputs(lambda i: i.update(content=" ") if i.get("streamable") else None)),
+    fault("an empty content goes before the url", "outputs/empty_content",
+          inputs(lambda i: i.pop("url", None) if i.get("content") == "" else None)),
     fault("a missing input is an empty one", "inputs/unavailable outputs/missing_input", inputs(
         lambda i: i.update(url=None, content=" ") if "missing" in i.get("url", "") else None)),
     fault("type is not filled in", "inputs/type_filled_in outputs/document_kept outputs/input_type_filled_in",
@@ -432,6 +468,8 @@ FAULTS = [
     fault("sizes are wrong", "outputs/log directories/log_lists_files", stored(sets(size_bytes="0"))),
     fault("sizes are numbers", "outputs/log", stored(lambda o: o.update(size_bytes=int(o["size_bytes"])))),
     fault("logged urls lead nowhere", "outputs/logged_url", stored(sets(url="file:///elsewhere"))),
+    fault("logged paths are names", "outputs/log", stored(lambda o: o.update(path=o["path"].rpartition("/")[2]))),
+    fault("stored files have no url", "outputs/log", stored(without("url"))),
     fault("outputs are stored after the first executor", "outputs/after_the_last_executor directories/whole_volume",
           task(_stored_before_the_end)),
     fault("outputs get another name", "outputs/file output_patterns/path_prefix",
@@ -461,7 +499,16 @@ FAULTS = [
           outputs(_prefix_without_wildcard)),
     fault("the prefix has a default", "output_patterns/wildcards_without_prefix", outputs(_prefix_by_default)),
     # Resources
-    fault("resources are forgotten", "resources/kept create/document_kept", task(without("resources"))),
+    fault("resources are forgotten", "resources/kept resources/zones_kept create/document_kept",
+          task(without("resources"))),
+    fault("memory is whole gigabytes", "resources/kept", shown(
+        only_if("resources", lambda t: t["resources"].update(ram_gb=1)))),
+    fault("disk space is forgotten", "resources/kept", shown(
+        only_if("resources", lambda t: t["resources"].pop("disk_gb", None)))),
+    fault("zones are sorted", "resources/zones_kept", shown(
+        only_if("resources", lambda t: t["resources"].get("zones", []).sort()))),
+    fault("being strict is forgotten", "resources/strict_without_parameters", shown(
+        only_if("resources", lambda t: t["resources"].pop("backend_parameters_strict", None)))),
     fault("preemptible tasks are refused", "resources/preemptible",
           task(lambda t: _refuses(t) if t.get("resources", {}).get("preemptible") else None)),
     fault("unsupported parameters are kept", "resources/unsupported_parameter_not_kept", _keeps_unsupported),
@@ -489,17 +536,31 @@ FAULTS = [
         "tags", lambda t: t.update(tags={key.encode("ascii", "ignore").decode(): value
                                          for key, value in t["tags"].items()})))),
     fault("descriptions are forgotten", "create/document_kept views/full", shown(without("description"))),
+    fault("names are cut", "create/document_kept", shown(only_if("name", lambda t: t.update(name=t["name"][:20])))),
+    fault("images get a digest", "create/document_kept", shown(
+        lambda t: [e.update(image=e["image"] + "@sha256:" + "0" * 64) for e in t.get("executors", [])])),
+    fault("inputs lose their names", "create/document_kept",
+          shown(lambda t: [without("name")(i) for i in t.get("inputs", [])])),
+    fault("inputs lose their descriptions", "create/document_kept",
+          shown(lambda t: [without("description")(i) for i in t.get("inputs", [])])),
+    fault("all tasks were created at one time", "create/creation_time_of_each",
+          shown(only_if("creation_time", sets(creation_time="2026-01-01T00:00:00Z")))),
+    fault("tasks were created after their end", "create/creation_time_of_each",
+          shown(only_if("creation_time", sets(creation_time="2999-01-01T00:00:00Z")))),
     fault("anything is accepted",
           "create/no_executors create/executor_without_image create/executor_without_command"
           " create/second_executor_without_command create/input_without_path create/input_without_source"
           " create/output_without_url create/output_without_path create/no_json create/no_object create/wrong_types"
           " create/wrong_member_types", _accepts_anything),
+    *[fault(f"{what} is accepted", case, accepts(text))
+      for case, whats in ACCEPTED.items() for what, text in whats.items()],
+    fault("an empty body is accepted", "create/no_json", _accepts_nothing),
     fault("a wrong request breaks the server",
           "create/no_json create/no_executors get/unknown_identifier get/odd_identifier cancel/unknown_identifier"
           " list_tasks/unknown_state", _breaks),
-    fault("relative paths become absolute", "create/relative_paths", task(each(
-        lambda t: [i.update(path="/" + i["path"].lstrip("/")) for i in t.get("inputs", [])],
-        lambda t: [e.update(stdout="/" + e["stdout"].lstrip("/")) for e in t["executors"] if "stdout" in e]))),
+    fault("relative paths become absolute",
+          "create/relative_input_path create/relative_output_path create/relative_stdin create/relative_stdout"
+          " create/relative_stderr", task(_absolute_paths)),
     fault("answers are HTML", "create/answer get/json list_tasks/answer service_info/json cancel/running",
           _not_json),
     # Get and views
@@ -516,6 +577,7 @@ FAULTS = [
     fault("BASIC has contents", "views/basic",
           shown(lambda t: [i.update(content="x") for i in t.get("inputs", [])])),
     fault("BASIC has output", "views/basic views/list_basic", results(sets(stdout="x"))),
+    fault("BASIC has errors", "views/basic views/list_basic", results(sets(stderr="x"))),
     fault("BASIC has system logs", "views/basic_without_system_logs", attempts(sets(system_logs=["x"]))),
     fault("FULL has no contents", "views/full views/list_full",
           shown(lambda t: [without("content")(i) for i in t.get("inputs", [])])),
@@ -526,10 +588,13 @@ FAULTS = [
         lambda d, x: d.update(tasks=[t for t in d["tasks"] if t["state"] != "COMPLETE"]))),
     fault("a list is an array", "list_tasks/answer", lambda x: (
         x.forward(), x.lists and x.answer(x.document["tasks"]))),
+    fault("a list has jobs", "list_tasks/answer", page(lambda d, x: d.update(jobs=d.pop("tasks")))),
     fault("name_prefix is ignored", "list_tasks/name_prefix list_tasks/no_name_filter",
           listing(leaves_out("name_prefix"))),
     fault("names are searched", "list_tasks/name_prefix", _by_name(lambda name, part: part in (name or ""))),
     fault("names are patterns", "list_tasks/name_prefix_is_text", _by_name(_like)),
+    fault("names ignore case", "list_tasks/name_prefix_is_text",
+          _by_name(lambda name, prefix: (name or "").lower().startswith(prefix.lower()))),
     fault("a task without a name has every prefix", "list_tasks/no_name_filter",
           _by_name(lambda name, prefix: name is None or name.startswith(prefix))),
     fault("state is ignored", "list_tasks/state", listing(leaves_out("state"))),
@@ -580,6 +645,9 @@ FAULTS = [
     fault("attempts end before they begin", "logs/times", attempts(_exchange_times)),
     fault("executors end before they begin", "logs/times", results(_exchange_times)),
     fault("times are numbers", "logs/times", attempts(sets(start_time="1700000000"))),
+    fault("ends are numbers", "logs/times", attempts(sets(end_time="1700000000"))),
+    fault("times of executors are numbers", "logs/times", results(sets(start_time="1700000000"))),
+    fault("ends of executors are numbers", "logs/times", results(sets(end_time="1700000000"))),
     fault("metadata are numbers", "logs/metadata", attempts(sets(metadata={"a": 1}))),
     fault("output is that of all executors", "logs/executor_output poiesis_answers/executor_output",
           attempts(_printed_together)),
@@ -587,7 +655,8 @@ FAULTS = [
     fault("system logs are numbers", "logs/system_logs", attempts(sets(system_logs=[1]))),
     # Cancel
     fault("nothing is ever cancelled", "cancel/waiting", _never_cancels, waits=True),
-    fault("cancelling answers nothing", "cancel/running", _cancel_without_body),
+    fault("cancelling answers nothing", "cancel/running cancel/answer", _cancel_without_body),
+    fault("cancelling answers the identifier", "cancel/answer", _cancel_answers_id),
     fault("anything can be cancelled", "cancel/unknown_identifier poiesis_requests/not_found", _cancels_anything),
     fault("the beginning of an identifier cancels", "cancel/exact_identifier", _cancels_by_beginning),
     fault("other tasks are cancelled too", "cancel/only_this_task", _cancels_others),
@@ -598,7 +667,11 @@ FAULTS = [
     fault("a list shows cancelled tasks as complete", "cancel/stays_canceled",
           page(lambda d, x: [t.update(state="COMPLETE") for t in d["tasks"] if t["state"] == "CANCELED"])),
     # Service info
-    fault("service-info without a name", "service_info/required_members", info(without("name"))),
+    *[fault(f"service-info without {member}", "service_info/required_members", info(without(member)))
+      for member in ("id", "name", "type", "organization", "version")],
+    fault("service-info of nobody", "service_info/organization", info(lambda d: d["organization"].pop("name"))),
+    fault("service-info without a group", "service_info/type", info(lambda d: d["type"].pop("group"))),
+    fault("service-info without the version of its API", "service_info/type", info(lambda d: d["type"].pop("version"))),
     fault("service-info without a url", "service_info/organization",
           info(lambda d: d["organization"].update(url="our site"))),
     fault("service-info of another API", "service_info/type", info(lambda d: d["type"].update(artifact="wes"))),
@@ -606,11 +679,15 @@ FAULTS = [
           info(lambda d: d["type"].update(group="com.example"))),
     fault("service-info of another version", "service_info/type_version",
           info(lambda d: d["type"].update(version="v2"))),
-    fault("service-info with a wrong time", "service_info/optional_members", info(sets(createdAt="yesterday"))),
-    fault("service-info with storage that is no url", "service_info/optional_members",
-          info(sets(storage=["/data"]))),
-    fault("service-info without parameters", "service_info/backend_parameters",
+    *[fault(f"service-info with a wrong {member}", "service_info/optional_members", info(sets(**{member: value})))
+      for member, value in (("createdAt", "yesterday"), ("updatedAt", "1767225600"), ("contactUrl", "call us"),
+                            ("documentationUrl", "see the wiki"), ("storage", ["/data"]))],
+    fault("service-info changed before it was made", "service_info/optional_members",
+          info(sets(createdAt="2026-01-01T00:00:00Z", updatedAt="2025-01-01T00:00:00Z"))),
+    fault("service-info without parameters", "service_info/backend_parameters_listed",
           info(without("tesResources_backend_parameters"))),
+    fault("service-info with one parameter for all", "service_info/backend_parameters",
+          info(sets(tesResources_backend_parameters="VmSize"))),
     fault("service-info with another identifier each time", "service_info/stable_identifier", _new_identifier),
 ]
 """Two of them change nothing: the right server itself is wrong in these ways, and the cases warn."""
