@@ -112,6 +112,7 @@ struct CaseRun {
     /// What is sent; nil where `request_body` is no JSON.
     private func request(_ job: CaseJob, _ result: inout JobResult) -> HTTPRequest? {
         var request = HTTPRequest(job.operation, url(job))
+        request.timeout = .seconds(300)
         let text = job.rawBody.map { variables.fill($0).plainText } ?? job.requestBody.map(body)
         result.request = "\(job.operation) \(shown(request.url))" + (text.map { "\n" + $0 } ?? "")
         if job.rawBody == nil, let text {
@@ -128,6 +129,7 @@ struct CaseRun {
             headers["content-type"] = "application/json"
             request.body = .bytes(Array(text.utf8))
         }
+        for header in settings.headers { headers[header.name.lowercased()] = header.value }
         for header in job.headers {
             let value = variables.fill(header.value)
             headers[header.name.lowercased()] = value == .null ? nil : value.plainText
@@ -154,6 +156,11 @@ struct CaseRun {
             }
             let response = answer.response
             result.answer = "\(response.status) " + String(decoding: response.body.prefix(4096), as: UTF8.self)
+            if (300..<400).contains(response.status), let place = response.header("location") {
+                result.answer += "(location: \(shown(place)))"
+            }
+            if (200..<300).contains(response.status), answer.document != nil { result.isServed = true }
+            if answer.document?["state"]?.text == "COMPLETE" { result.hasCompleted = true }
             note(job, answer.document, response.status)
             guard job.polling != nil, Self.status(response.status, job) != nil else { return answer }
             let ending = ending(job, answer.document)
@@ -330,7 +337,8 @@ struct CaseRun {
 
     private mutating func cancelOpen() async {
         for id in open {
-            let request = HTTPRequest("POST", "\(settings.base)/tasks/\(percentEncoded(id)):cancel")
+            var request = HTTPRequest("POST", "\(settings.base)/tasks/\(percentEncoded(id)):cancel")
+            request.headers = settings.headers
             _ = try? await client.send(request)
         }
         open = []

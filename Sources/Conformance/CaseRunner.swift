@@ -20,7 +20,12 @@ struct JobResult: Sendable {
     var end: Date
     var checks: [CheckResult]
     var request = ""
+    /// Empty where there was none.
     var answer = ""
+    /// Whether an answer had a 2xx status and was JSON, as a TES server's are.
+    var isServed = false
+    /// Whether an answer showed a task that is COMPLETE.
+    var hasCompleted = false
     /// The sentences that are broken where a check failed.
     var sentences: [Sentence] = []
 }
@@ -53,6 +58,8 @@ package struct RunSettings: Sendable {
     package var image = "alpine"
     /// A URL below which tasks may write and read.
     package var outputURL: String?
+    /// Sent with every request, such as credentials. A job's own go before them; no report shows them.
+    package var headers: [(name: String, value: String)] = []
 
     package init(base: String) { self.base = base }
 }

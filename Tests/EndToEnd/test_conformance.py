@@ -334,7 +334,9 @@ def test_a_failure_ends_it_with_1(conformance, case_file):
 
 @pytest.mark.parametrize("arguments", [
     [], ["http://127.0.0.1:1", "--only", "no-such-case"], ["http://127.0.0.1:1", "--no-such-option"],
-    ["http://127.0.0.1:1", "--jobs", "many"], ["http://127.0.0.1:1", "http://127.0.0.1:2"],
+    ["http://127.0.0.1:1", "--jobs", "many"], ["http://127.0.0.1:1", "--jobs", "0"],
+    ["http://127.0.0.1:1", "http://127.0.0.1:2"], ["http://127.0.0.1:1", "--header", "no colon"],
+    ["http://127.0.0.1:1", "--only", "get", "--only", "no-such-case"],
     ["", "--only", "service_info/json"], ["ftp://127.0.0.1", "--only", "service_info/json"],
 ], ids=" ".join)
 def test_wrong_usage_ends_it_with_64(poiesis, arguments):
@@ -798,6 +800,85 @@ def test_a_server_that_is_not_there(conformance):
     assert run.cases == {"service_info/json": "FAIL", "create/answer": "FAIL"}
     assert run.text.count("status_code: no answer: ") == 2
     assert run.status == 1
+
+
+def test_a_run_without_a_server_ends_early(poiesis, tmp_path):
+    done = poiesis("conformance", f"http://127.0.0.1:{free_port()}", "--cases", CASES, "--jobs", 3,
+                   "--report-junit", tmp_path / "junit.xml")
+    run = Run(done)
+    assert len(run.of("FAIL") | run.of("WARN")) == 3 == len(run.cases)
+    assert run.status == 1
+    assert "nothing answers at http://127.0.0.1:" in run.errors
+    root = xml.etree.ElementTree.parse(tmp_path / "junit.xml").getroot()
+    assert int(root.get("skipped")) == len(root.findall(".//skipped")) == len(root.findall("testsuite/testcase")) - 3
+
+
+@pytest.mark.parametrize("status, body", [(200, b"<html>Welcome</html>"), (404, b'{"status": 404}'), (401, b"")],
+                         ids=["HTML", "404", "401"])
+def test_a_run_against_something_else_ends_early(poiesis, server, status, body):
+    def act(x):
+        x.answer({}, status)
+        x.data = body
+    with wrong_server(server.url, Fault("is something else", (), act)) as wrong:
+        run = Run(poiesis("conformance", wrong.url, "--cases", CASES, "--jobs", 2))
+        assert wrong.requests < 20
+    assert 10 <= len(run.cases) <= 12
+    assert run.status == 1
+    assert "after 10 cases, no answer" in run.errors and "base of its API" in run.errors
+
+
+def test_a_right_server_that_refuses_what_is_wrong_is_not_taken_for_none(conformance):
+    run = conformance("--only", "create/*without*", "--only", "create/no_*", "--only", "*/unknown_identifier",
+                      "--only", "get/odd_identifier")
+    assert len(run.cases) > 10 and run.of("PASS") == run.cases.keys()
+
+
+def test_headers_are_sent_with_every_request_and_shown_nowhere(conformance, case_file, server, tmp_path):
+    seen = []
+
+    def act(x):
+        seen.append((x.method, {name.lower(): value for name, value in x.headers.items()}))
+        x.answer({"id": "1"})
+    with wrong_server(server.url, Fault("listens", (), act)) as wrong:
+        run = conformance("--header", "Authorization: Bearer geheim", "--header", "X-A:b", "--report-json", tmp_path / "r",
+                          url=wrong.url, cases=case_file({"jobs": [
+                              job(operation="POST", endpoint="/tasks", raw_body="", headers={"X-A": "own"}),
+                              job(response={201: {}})]}))
+    assert run.cases == {"mine": "FAIL"}
+    assert [method for method, _ in seen] == ["POST", "GET", "POST"]  # the last one cancels
+    assert {headers["authorization"] for _, headers in seen} == {"Bearer geheim"}
+    assert [headers["x-a"] for _, headers in seen] == ["own", "b", "b"]
+    assert "geheim" not in run.text + run.errors + (tmp_path / "r").read_text()
+
+
+def test_an_answer_that_leads_elsewhere_says_where(conformance, case_file, server):
+    def act(x):
+        x.answer({}, 302)
+        x.data, x.answer_headers = b"", {"Location": "https://user:secret@tes.example/"}
+    with wrong_server(server.url, Fault("redirects", (), act)) as wrong:
+        run = conformance(cases=case_file({"jobs": [job()]}), url=wrong.url)
+    assert "  answer: 302 (location: https://tes.example/)\n" in run.text
+
+
+def test_what_only_our_own_server_promises_is_told_apart(conformance, case_file):
+    ours = case_file({"tags": ["poiesis"], "jobs": [job(response={201: {}})]})
+    assert "1 of the failed cases ask for what only Poiesis promises" in conformance(cases=ours).errors
+    assert conformance(cases=case_file({"jobs": [job(response={201: {}})]})).errors == ""
+
+
+def test_an_image_that_the_server_does_not_have_is_told(poiesis, server):
+    run = Run(poiesis("conformance", server.url, "--cases", CASES, "--image", "localhost:1/none:1",
+                      "--only", "executors/workdir", "--only", "!poiesis"))
+    assert run.cases == {"executors/workdir": "FAIL"}
+    assert "no task of any case completed: can the server run --image localhost:1/none:1?" in run.errors
+
+
+def test_a_file_in_error_is_an_error_of_the_junit_report(conformance, case_file, tmp_path):
+    conformance("--report-junit", tmp_path / "junit.xml", cases=case_file(
+        {"jobs": [job(operation="POST", endpoint="/tasks", request_body="{")]}))
+    root = xml.etree.ElementTree.parse(tmp_path / "junit.xml").getroot()
+    assert (root.get("failures"), root.get("errors")) == ("0", "1")
+    assert root.find("testsuite/testcase/error") is not None
 
 
 def test_a_server_that_hangs_up(conformance):
