@@ -267,6 +267,17 @@ def _client_sets_id(x):
         x.answer({"id": own})
 
 
+def _client_sets(member):
+    def act(x):
+        given = x.task.get(member) if x.task else None
+        x.forward()
+        if given:
+            x.memory[x.document["id"]] = given
+        if x.reads and x.task_id in x.memory:
+            x.answer({**x.document, member: x.memory[x.task_id]})
+    return act
+
+
 def _never_cancels(x):
     if x.cancels:
         x.answer({})
@@ -527,6 +538,8 @@ FAULTS = [
     fault("the same task gets the same identifier", "create/distinct_identifiers", _same_id),
     fault("the client sets the identifier", "create/server_sets_identity poiesis_requests/server_fields_ignored",
           _client_sets_id),
+    fault("the client sets the state", "create/server_sets_identity", _client_sets("state")),
+    fault("the client sets the logs", "create/server_sets_identity", _client_sets("logs")),
     fault("the client sets the creation time", "create/server_sets_identity",
           shown(only_if("creation_time", sets(creation_time="1999-01-01T00:00:00Z")))),
     fault("no creation time", "create/creation_time views/full", shown(without("creation_time"))),
