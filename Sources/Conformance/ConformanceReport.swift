@@ -22,6 +22,18 @@ package struct ConformanceReport: Sendable {
 
     package func count(_ status: CaseResult.Status) -> Int { results.count { $0.status == status } }
 
+    /// Whether cases failed because their tasks came to no good end, and no other task came to one.
+    package var noTaskCompleted: Bool {
+        let jobs = results.flatMap(\.jobs)
+        return jobs.contains { $0.checks.last?.name == "polling" && $0.checks.last?.failure != nil }
+            && !jobs.contains(where: \.hasCompleted)
+    }
+
+    /// How many cases with this tag failed.
+    package func failures(tagged tag: String) -> Int {
+        results.count { $0.status == .fail && $0.conformanceCase.tags.contains(tag) }
+    }
+
     /// `3 passed, 1 failed`, without what did not happen.
     package var summary: String {
         let parts: [(CaseResult.Status, String)] = [
@@ -193,12 +205,13 @@ package struct ConformanceReport: Sendable {
     package func junit() -> Data {
         var text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
         text +=
-            "<testsuites name=\"conformance\" tests=\"\(results.count)\" failures=\"\(count(.fail))\" skipped=\"\(count(.skip))\" time=\"\(Self.seconds(start, end))\">\n"
+            "<testsuites name=\"conformance\" tests=\"\(results.count)\" failures=\"\(count(.fail))\" errors=\"\(count(.error))\" skipped=\"\(count(.skip))\" time=\"\(Self.seconds(start, end))\">\n"
         for file in files {
             let failures = file.results.count { $0.status == .fail }
+            let errors = file.results.count { $0.status == .error }
             let skipped = file.results.count { $0.status == .skip }
             text +=
-                "  <testsuite name=\"\(Self.xml(file.name))\" tests=\"\(file.results.count)\" failures=\"\(failures)\" skipped=\"\(skipped)\">\n"
+                "  <testsuite name=\"\(Self.xml(file.name))\" tests=\"\(file.results.count)\" failures=\"\(failures)\" errors=\"\(errors)\" skipped=\"\(skipped)\">\n"
             for result in file.results {
                 text +=
                     "    <testcase classname=\"\(Self.xml(file.name))\" name=\"\(Self.xml(result.conformanceCase.name ?? result.id))\" time=\"\(Self.seconds(result.start, result.end))\">\n"
@@ -208,7 +221,9 @@ package struct ConformanceReport: Sendable {
                 case .warn: text += "      <system-out>\(Self.xml(result.text))</system-out>\n"
                 case .fail, .error:
                     let message = result.jobs.last?.checks.last?.failure ?? ""
-                    text += "      <failure message=\"\(Self.xml(message))\">\(Self.xml(result.text))</failure>\n"
+                    let element = result.status == .fail ? "failure" : "error"
+                    text +=
+                        "      <\(element) message=\"\(Self.xml(message))\">\(Self.xml(result.text))</\(element)>\n"
                 }
                 text += "    </testcase>\n"
             }

@@ -27,10 +27,20 @@ package struct CaseSelection: Sendable {
     }
 }
 
+/// Why a run sends nothing more: there seems to be no TES server.
+package enum StopReason: Sendable {
+    /// Nothing has been answered at all.
+    case noAnswer
+    /// So many cases have ended, and no answer had a 2xx status and was JSON.
+    case noServer(cases: Int)
+}
+
 /// A whole run: several cases at once, results in the order of the cases.
 package struct ConformanceRun: Sendable {
     private let runner: CaseRunner
     private let atOnce: Int
+    /// Cases that may end before one answer is that of a TES server.
+    private static let patience = 10
 
     /// - Parameter atOnce: how many cases run at the same time.
     package init(runner: CaseRunner, atOnce: Int) {
@@ -38,15 +48,18 @@ package struct ConformanceRun: Sendable {
         self.atOnce = max(1, atOnce)
     }
 
-    /// - Parameter tell: called with each result as it comes.
+    /// The cases that were not run because there seems to be no server are skipped.
+    ///
+    /// - Parameter tell: called with each result as it comes, but for those.
     package func run(
         _ cases: [ConformanceCase], tell: (CaseResult) -> Void
-    ) async -> [CaseResult] {
+    ) async -> (results: [CaseResult], stopped: StopReason?) {
         var results: [Int: CaseResult] = [:]
+        var stopped: StopReason?
         await withTaskGroup(of: (Int, CaseResult).self) { group in
             var next = 0
             func startNext() {
-                guard next < cases.count else { return }
+                guard next < cases.count, stopped == nil else { return }
                 let (index, example, runner) = (next, cases[next], runner)
                 next += 1
                 group.addTask { (index, await runner.run(example)) }
@@ -55,10 +68,25 @@ package struct ConformanceRun: Sendable {
             while let (index, result) = await group.next() {
                 results[index] = result
                 tell(result)
+                stopped = stopped ?? Self.reasonToStop(results.values)
                 startNext()
             }
         }
-        return cases.indices.compactMap { results[$0] }
+        let all = cases.enumerated().map { index, example in
+            results[index]
+                ?? CaseResult(
+                    id: example.id, status: .skip, conformanceCase: example, reason: "not run: there is no TES server",
+                    jobs: [], start: Date(), end: Date())
+        }
+        return (all, results.count < cases.count ? stopped : nil)
+    }
+
+    private static func reasonToStop(_ results: some Collection<CaseResult>) -> StopReason? {
+        let tried = results.filter { !$0.jobs.isEmpty && $0.status != .error }
+        let jobs = tried.flatMap(\.jobs)
+        if jobs.contains(where: \.isServed) || tried.allSatisfy({ $0.status == .pass }) { return nil }
+        if jobs.allSatisfy(\.answer.isEmpty) { return .noAnswer }
+        return tried.count >= patience ? .noServer(cases: tried.count) : nil
     }
 }
 

@@ -3,7 +3,6 @@
 import concurrent.futures
 import json
 import re
-import shutil
 import socket
 import threading
 import xml.etree.ElementTree
@@ -13,8 +12,10 @@ import yaml
 
 from harness.client import BUSYBOX, TERMINAL
 from harness.commands import Commands
+from harness.faults import FAULTS
+from harness.own_faults import OWN_FAULTS
 from harness.processes import REPOSITORY, free_port
-from harness.wrong_server import FAULTS, Fault, wrong_server
+from harness.wrong_server import Fault, wrong_server
 
 CASES = REPOSITORY / "conformance"
 FILES = sorted(path for path in CASES.glob("*.yml"))
@@ -59,7 +60,8 @@ def poiesis(scratch):
 def conformance(poiesis, server):
     """`poiesis conformance` with our cases, our image and storage of the server's, where nothing else is said."""
     def run(*arguments, url=server.url, cases=CASES, seconds=150):
-        return Run(poiesis("conformance", url, "--cases", cases, "--image", BUSYBOX,
+        folders = [x for folder in (cases if isinstance(cases, list) else [cases]) for x in ("--cases", folder)]
+        return Run(poiesis("conformance", url, *folders, "--image", BUSYBOX,
                            "--output-url", f"file://{server.files}/conformance", *arguments, seconds=seconds))
     return run
 
@@ -100,8 +102,8 @@ def silence(poiesis):
 
 
 @pytest.fixture(scope="module")
-def own_run(silence, conformance, tmp_path_factory):
-    """All our cases against our server. The minute of silence passes meanwhile."""
+def own_run(silence, official_pending, conformance, tmp_path_factory):
+    """All our cases against our server. The minute of silence and the official cases' waits pass meanwhile."""
     folder = tmp_path_factory.mktemp("own")
     run = conformance("--report-json", folder / "report.json", "--report-junit", folder / "junit.xml")
     run.folder = folder
@@ -134,7 +136,8 @@ def test_the_last_line_counts(own_run):
 
 
 @pytest.mark.slow
-def test_no_task_is_left_behind(own_run, client):
+def test_no_task_is_left_behind(own_run, official_pending, client):
+    concurrent.futures.wait([official_pending] if official_pending else [])
     assert not [t for t in client.all_tasks(page_size=2047) if t["state"] not in TERMINAL | {"CANCELING"}]
 
 
@@ -155,11 +158,20 @@ def official_images(engine):
 
 
 @pytest.fixture(scope="module")
-def official_run(conformance, official_images, tmp_path_factory):
-    report = tmp_path_factory.mktemp("official") / "report.json"
-    run = conformance("--report-json", report, cases=OFFICIAL / "tests")
-    run.report = report
-    return run
+def official_report(tmp_path_factory):
+    return tmp_path_factory.mktemp("official") / "report.json"
+
+
+@pytest.fixture(scope="module")
+def official_pending(conformance, official_images, official_report):
+    """The official cases under way, which ask every ten seconds; nothing where they do not lie beside the clone."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        yield OFFICIAL.is_dir() and pool.submit(conformance, "--report-json", official_report, cases=OFFICIAL / "tests")
+
+
+@pytest.fixture(scope="module")
+def official_run(official_pending):
+    return official_pending.result()
 
 
 @official
@@ -171,24 +183,31 @@ def test_the_official_cases_pass_as_they_stand(official_run):
 
 @official
 @pytest.mark.slow
-def test_a_phase_of_the_report_is_an_official_file(official_run):
-    report = json.loads(official_run.report.read_text())
+def test_a_phase_of_the_report_is_an_official_file(official_run, official_report):
+    report = json.loads(official_report.read_text())
     assert [phase["phase_name"] for phase in report["phases"]] == \
         sorted(path.name for path in (OFFICIAL / "tests").glob("*.yml"))
 
 
 # --- Wrong servers --------------------------------------------------------------------------------
 
+BY_NAME = {fault.name: fault for fault in FAULTS + OWN_FAULTS}
+LONG = {"list_pages/default_page_size", "cancel/stays_canceled"}
+
+
 @pytest.fixture(scope="module")
 def quick_cases(scratch):
-    """Our cases with quick polling. Patient ones wait long enough for a busy machine, the others only for a moment."""
-    folders = {}
-    for name, timeout in (("patient", 60), ("impatient", 4)):
-        folders[name] = shutil.copytree(CASES, scratch / f"cases-{name}")
-        for path in folders[name].rglob("*.yml"):
-            path.write_text(path.read_text().replace("interval: 0.5, timeout: 600",
-                                                     f"interval: 0.1, timeout: {timeout}"))
-    return folders
+    """`quick_cases(identifiers, waits)`: folders with the files of these cases alone, with quick polling. Patient ones
+    wait long enough for a busy machine, the others only for a moment."""
+    for waits, timeout in ((False, 60), (True, 4)):
+        for path in CASES.rglob("*.yml"):
+            below = path.relative_to(CASES) if path.parent != CASES else f"{path.stem}/{path.name}"
+            target = scratch / f"cases-{waits}" / below
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(path.read_text().replace("interval: 0.5, timeout: 600",
+                                                       f"interval: 0.1, timeout: {timeout}"))
+    return lambda names, waits=False: [
+        scratch / f"cases-{waits}" / file for file in dict.fromkeys(name.partition("/")[0] for name in names)]
 
 
 @pytest.fixture(scope="module")
@@ -197,24 +216,25 @@ def proofs(request, conformance, server, quick_cases):
     def prove(fault):
         with wrong_server(server.url, fault) as wrong:
             only = [argument for name in fault.seen_by for argument in ("--only", name)]
-            cases = quick_cases["impatient" if fault.waits else "patient"]
-            run = conformance("--jobs", 2, *only, url=wrong.url, cases=cases)
+            run = conformance("--jobs", 2, *only, url=wrong.url, cases=quick_cases(fault.seen_by, fault.waits))
         assert not wrong.errors, wrong.errors
         return run
 
     chosen = [item.callspec.params["name"] for item in request.session.items
               if getattr(item, "originalname", None) == test_a_wrong_server_is_seen.__name__]
+    # The longest first, so that the others pass meanwhile.
+    order = sorted(chosen, key=lambda name: not (BY_NAME[name].waits or LONG.intersection(BY_NAME[name].seen_by)))
     pool = concurrent.futures.ThreadPoolExecutor(4)
     try:
-        yield {name: pool.submit(prove, FAULTS[name]) for name in chosen}
+        yield {name: pool.submit(prove, BY_NAME[name]) for name in order}
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", BY_NAME)
 def test_a_wrong_server_is_seen(proofs, name, only_warn):
-    fault, run = FAULTS[name], proofs[name].result()
+    fault, run = BY_NAME[name], proofs[name].result()
     assert run.cases == {case: "WARN" if case in only_warn else "FAIL" for case in fault.seen_by}, run.text
     assert run.status == (1 if run.of("FAIL") else 0)
     if not fault.waits:
@@ -223,19 +243,19 @@ def test_a_wrong_server_is_seen(proofs, name, only_warn):
 
 
 def test_every_case_sees_a_wrong_server(documents):
-    seen = {case for fault in FAULTS.values() for case in fault.seen_by}
-    ours = {name for name, (root, case) in documents.items() if "poiesis" in root.get("tags", [])}
-    assert documents.keys() - ours - seen == set()
-    assert seen - documents.keys() == set()
+    assert {case for fault in FAULTS + OWN_FAULTS for case in fault.seen_by} == documents.keys()
+
+
+def test_faults_have_names_of_their_own():
+    assert len(BY_NAME) == len(FAULTS + OWN_FAULTS)
 
 
 @pytest.mark.slow
-def test_the_proxy_itself_is_a_right_server(conformance, server):
+def test_the_proxy_itself_is_a_right_server(conformance, server, quick_cases):
     with wrong_server(server.url) as right:
-        run = conformance("--only", "get", "--only", "views", "--only", "list-tags", "--only", "service-info",
-                          "--only", "create", url=right.url)
+        run = conformance(url=right.url, cases=quick_cases(["get", "views", "list_tags", "service_info", "create"]))
     assert not right.errors
-    assert run.of("PASS") == run.cases.keys(), run.text
+    assert run.cases and run.of("PASS") == run.cases.keys(), run.text
 
 
 # --- Choosing cases -------------------------------------------------------------------------------
@@ -328,7 +348,9 @@ def test_a_failure_ends_it_with_1(conformance, case_file):
 
 @pytest.mark.parametrize("arguments", [
     [], ["http://127.0.0.1:1", "--only", "no-such-case"], ["http://127.0.0.1:1", "--no-such-option"],
-    ["http://127.0.0.1:1", "--jobs", "many"], ["http://127.0.0.1:1", "http://127.0.0.1:2"],
+    ["http://127.0.0.1:1", "--jobs", "many"], ["http://127.0.0.1:1", "--jobs", "0"],
+    ["http://127.0.0.1:1", "http://127.0.0.1:2"], ["http://127.0.0.1:1", "--header", "no colon"],
+    ["http://127.0.0.1:1", "--only", "get", "--only", "no-such-case"],
     ["", "--only", "service_info/json"], ["ftp://127.0.0.1", "--only", "service_info/json"],
 ], ids=" ".join)
 def test_wrong_usage_ends_it_with_64(poiesis, arguments):
@@ -794,6 +816,85 @@ def test_a_server_that_is_not_there(conformance):
     assert run.status == 1
 
 
+def test_a_run_without_a_server_ends_early(poiesis, tmp_path):
+    done = poiesis("conformance", f"http://127.0.0.1:{free_port()}", "--cases", CASES, "--jobs", 3,
+                   "--report-junit", tmp_path / "junit.xml")
+    run = Run(done)
+    assert len(run.of("FAIL") | run.of("WARN")) == 3 == len(run.cases)
+    assert run.status == 1
+    assert "nothing answers at http://127.0.0.1:" in run.errors
+    root = xml.etree.ElementTree.parse(tmp_path / "junit.xml").getroot()
+    assert int(root.get("skipped")) == len(root.findall(".//skipped")) == len(root.findall("testsuite/testcase")) - 3
+
+
+@pytest.mark.parametrize("status, body", [(200, b"<html>Welcome</html>"), (404, b'{"status": 404}'), (401, b"")],
+                         ids=["HTML", "404", "401"])
+def test_a_run_against_something_else_ends_early(poiesis, server, status, body):
+    def act(x):
+        x.answer({}, status)
+        x.data = body
+    with wrong_server(server.url, Fault("is something else", (), act)) as wrong:
+        run = Run(poiesis("conformance", wrong.url, "--cases", CASES, "--jobs", 2))
+        assert wrong.requests < 20
+    assert 10 <= len(run.cases) <= 12
+    assert run.status == 1
+    assert "after 10 cases, no answer" in run.errors and "base of its API" in run.errors
+
+
+def test_a_right_server_that_refuses_what_is_wrong_is_not_taken_for_none(conformance):
+    run = conformance("--only", "create/*without*", "--only", "create/no_*", "--only", "*/unknown_identifier",
+                      "--only", "get/odd_identifier")
+    assert len(run.cases) > 10 and run.of("PASS") == run.cases.keys()
+
+
+def test_headers_are_sent_with_every_request_and_shown_nowhere(conformance, case_file, server, tmp_path):
+    seen = []
+
+    def act(x):
+        seen.append((x.method, {name.lower(): value for name, value in x.headers.items()}))
+        x.answer({"id": "1"})
+    with wrong_server(server.url, Fault("listens", (), act)) as wrong:
+        run = conformance("--header", "Authorization: Bearer geheim", "--header", "X-A:b",
+                          "--report-json", tmp_path / "r", url=wrong.url, cases=case_file({"jobs": [
+                              job(operation="POST", endpoint="/tasks", raw_body="", headers={"X-A": "own"}),
+                              job(response={201: {}})]}))
+    assert run.cases == {"mine": "FAIL"}
+    assert [method for method, _ in seen] == ["POST", "GET", "POST"]  # the last one cancels
+    assert {headers["authorization"] for _, headers in seen} == {"Bearer geheim"}
+    assert [headers["x-a"] for _, headers in seen] == ["own", "b", "b"]
+    assert "geheim" not in run.text + run.errors + (tmp_path / "r").read_text()
+
+
+def test_an_answer_that_leads_elsewhere_says_where(conformance, case_file, server):
+    def act(x):
+        x.answer({}, 302)
+        x.data, x.answer_headers = b"", {"Location": "https://user:secret@tes.example/"}
+    with wrong_server(server.url, Fault("redirects", (), act)) as wrong:
+        run = conformance(cases=case_file({"jobs": [job()]}), url=wrong.url)
+    assert "  answer: 302 (location: https://tes.example/)\n" in run.text
+
+
+def test_what_only_our_own_server_promises_is_told_apart(conformance, case_file):
+    ours = case_file({"tags": ["poiesis"], "jobs": [job(response={201: {}})]})
+    assert "1 of the failed cases ask for what only Poiesis promises" in conformance(cases=ours).errors
+    assert conformance(cases=case_file({"jobs": [job(response={201: {}})]})).errors == ""
+
+
+def test_an_image_that_the_server_does_not_have_is_told(poiesis, server):
+    run = Run(poiesis("conformance", server.url, "--cases", CASES, "--image", "localhost:1/none:1",
+                      "--only", "executors/workdir", "--only", "!poiesis"))
+    assert run.cases == {"executors/workdir": "FAIL"}
+    assert "no task of any case completed: can the server run --image localhost:1/none:1?" in run.errors
+
+
+def test_a_file_in_error_is_an_error_of_the_junit_report(conformance, case_file, tmp_path):
+    conformance("--report-junit", tmp_path / "junit.xml", cases=case_file(
+        {"jobs": [job(operation="POST", endpoint="/tasks", request_body="{")]}))
+    root = xml.etree.ElementTree.parse(tmp_path / "junit.xml").getroot()
+    assert (root.get("failures"), root.get("errors")) == ("0", "1")
+    assert root.find("testsuite/testcase/error") is not None
+
+
 def test_a_server_that_hangs_up(conformance):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -826,15 +927,17 @@ def test_a_server_that_is_silent(silence):
 
 # --- What the cases rest on -----------------------------------------------------------------------
 
+def rows(title):
+    """The cells of each row of the README's table below a title, but for its head."""
+    text = (CASES / "README.md").read_text().partition(f"## {title}\n")[2].partition("\n## ")[0]
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [line.strip("| ").split(" | ") for line in lines[2:]]
+
+
 def table():
-    """`(place, sentence, [case])` of the first table of the README that has cases."""
-    text = (CASES / "README.md").read_text()
-    rows = text.partition("## Sentence and case")[2].partition("\n## ")[0]
-    for line in rows.splitlines():
-        if match := re.fullmatch(r"\| `([\w.]+)` \| (.+) \| ((?:`[\w/]+`(?:, )?)+) \|", line):
-            yield match[1], match[2], re.findall(r"`([\w/]+)`", match[3])
-        else:
-            assert not line.startswith("| `"), f"a row of another form: {line}"
+    """`(place, sentence, [case])`."""
+    for place, sentence, cases in rows("Sentence and case"):
+        yield place.strip("`"), sentence, re.findall(r"`([\w/]+)`", cases)
 
 
 def test_the_readme_names_cases_that_exist_and_all_of_them(documents):
@@ -864,6 +967,23 @@ def test_the_readme_says_what_the_cases_say(documents):
               for spec in (*sentences(case), *(sentences({"spec": root["spec"]}) if "spec" in root else ()))
               if spec["at"] != "docs"}
     assert {(place, words(sentence), case) for place, sentence, cases in table() for case in cases} == stated
+
+
+def test_every_sentence_of_the_specification_has_a_case_or_a_reason():
+    told = {}
+    for place, sentence, _ in [*rows("Sentence and case"), *rows("Sentences without a case")]:
+        told.setdefault(place.strip("`"), []).append(sentence)
+    missing = []
+    for place, text in Description().texts():
+        for sentence in re.split(r"(?<=\.) (?:- )?(?=[A-Z`])", text):
+            if not any(sentence in x or x.rstrip(".") in sentence for x in told.get(place, [])):
+                missing.append((place, sentence))
+    assert missing == []
+
+
+def test_every_sentence_without_a_case_stands_in_the_specification():
+    description = Description()
+    assert [row for row in rows("Sentences without a case") if not description.says(row[0].strip("`"), row[1])] == []
 
 
 def test_every_case_has_a_sentence(documents):
@@ -902,6 +1022,8 @@ class Description:
             if rest == ["requestBody"]:
                 return operation["requestBody"]
             return next(p for p in map(self.resolve, operation["parameters"]) if p["name"] == rest[0])
+        if name == "ServiceInfo" and rest == ["getServiceInfo"]:
+            return self.info["paths"]["/service-info"]["get"]
         if name == "ServiceInfo":
             node, rest = self.info["components"]["schemas"][rest[0]], rest[1:]
         else:
@@ -911,6 +1033,29 @@ class Description:
             # What a schema says itself goes before what it inherits.
             node = next(part["properties"][member] for part in reversed(parts) if member in part.get("properties", {}))
         return node
+
+    def texts(self):
+        """`(place, description)` of everything that has a place."""
+        def below(place, node):
+            if "description" in node:
+                yield place, words(node["description"])
+            for part in (node, *node.get("allOf", [])):
+                for name, member in part.get("properties", {}).items():
+                    yield from below(f"{place}.{name}", member)
+
+        for document, prefix in ((self.tes, ""), (self.info, "ServiceInfo.")):
+            for kind in ("schemas", "parameters"):
+                for name, node in document["components"].get(kind, {}).items():
+                    yield from below(prefix + name, node)
+            for path in document["paths"].values():
+                for operation in path.values():
+                    place = prefix + operation["operationId"]
+                    yield place, words(operation["description"])
+                    if "requestBody" in operation:
+                        yield f"{place}.requestBody", words(operation["requestBody"]["description"])
+                    for parameter in operation.get("parameters", []):
+                        if "name" in parameter:
+                            yield f"{place}.{parameter['name']}", words(parameter["description"])
 
     def says(self, place, sentence):
         node = self.at(place)

@@ -12,36 +12,50 @@ struct ConformanceCommand: AsyncParsableCommand {
         abstract: "Checks a TES server, ours or another, against the specification.",
         discussion: """
             Examples:
-              poiesis conformance http://localhost:8000
+              poiesis conformance http://localhost:8000 --only '!poiesis'
               poiesis conformance https://tes.example/ga4gh/tes/v1 --only '!poiesis' --only '!slow' --jobs 8
               poiesis conformance http://localhost:8000 --output-url s3://bucket/conformance --report-junit junit.xml
               poiesis conformance --list --only 'list_*'
 
-            --only takes globs of cases (views/minimal), files (views) and tags; one that begins with ! leaves cases out.
-            Ends with 0 where every case passed, 1 where one failed, 2 where a case file is in error.
+            --only takes globs of cases (views/minimal), files (views) and tags (run); one that begins with ! leaves \
+            cases out. The tag poiesis has what the specification leaves open: for another server, leave it out.
+
+            Ends with 0 if no case failed (warnings and skipped cases do not count), 1 if one did, 2 if a case file \
+            is in error, 64 for wrong usage.
             """)
 
     @Argument(help: "The server, or the base of its API where that is not /ga4gh/tes/v1.")
     var url: String?
-    @Option(help: "Folder with case files; can be repeated. Default: those that come with this program.")
+    @Option(
+        help: ArgumentHelp(
+            "Folder with case files; can be repeated. Default: those that come with this program.", valueName: "dir"))
     var cases: [String] = []
-    @Option(help: "Only cases, files or tags that match the glob; can be repeated.")
+    @Option(help: ArgumentHelp("Only cases, files or tags that match; can be repeated.", valueName: "glob"))
     var only: [String] = []
     @Option(help: "Image that tasks run in: anything with a POSIX shell.")
     var image = "alpine"
-    @Option(help: "URL below which tasks may write and read; without it some cases are skipped.")
+    @Option(
+        help: ArgumentHelp(
+            "URL below which tasks may write and read; without it the cases with outputs are skipped.",
+            valueName: "url"))
     var outputUrl: String?
-    @Option(help: "How many cases run at once.")
+    @Option(
+        help: ArgumentHelp(
+            "Sent with every request, as in 'Authorization: Bearer TOKEN'; can be repeated.", valueName: "name: value"))
+    var header: [String] = []
+    @Option(help: ArgumentHelp("How many cases run at once.", valueName: "n"))
     var jobs = 4
-    @Option(help: "Writes a report as the GA4GH test bed does.")
+    @Option(help: ArgumentHelp("Writes a report as the GA4GH test bed does.", valueName: "file"))
     var reportJson: String?
-    @Option(help: "Writes a report as JUnit does.")
+    @Option(help: ArgumentHelp("Writes a report as JUnit does.", valueName: "file"))
     var reportJunit: String?
     @Flag(help: "Lists the cases and runs none.")
     var list = false
 
     func run() async throws {
-        let selected = try load().filter { CaseSelection(globs: only).contains($0) }
+        guard jobs > 0 else { throw ValidationError("--jobs is 1 or more") }
+        let cases = try load()
+        let selected = cases.filter { CaseSelection(globs: only).contains($0) }
         if list {
             for example in selected {
                 let tags = example.tags.isEmpty ? "" : "  [\(example.tags.joined(separator: ", "))]"
@@ -51,22 +65,67 @@ struct ConformanceCommand: AsyncParsableCommand {
         }
         guard let url else { throw ValidationError("give the server's URL, as in http://localhost:8000, or --list") }
         let base = try Self.base(url)
+        for glob in only {
+            let pattern = glob.hasPrefix("!") ? String(glob.dropFirst()) : glob
+            guard !cases.contains(where: CaseSelection(globs: [pattern]).contains) else { continue }
+            // A wanted one that is misspelt would make a run that checks nothing of it, and passes.
+            if pattern == glob { throw ValidationError("no case, file or tag matches --only '\(glob)': see --list") }
+            Terminal.error("--only '\(glob)' leaves nothing out: no case, file or tag matches it")
+        }
         guard !selected.isEmpty else { throw ValidationError("no case matches --only \(only.joined(separator: " "))") }
         var settings = RunSettings(base: base)
+        settings.headers = try header.map(Self.header)
         settings.image = image
         settings.outputURL = outputUrl.map { $0.hasSuffix("/") ? String($0.dropLast()) : $0 }
         let client = HTTPClient()
         defer { client.close() }
         let start = Date()
-        let results = await ConformanceRun(runner: CaseRunner(settings: settings, client: client), atOnce: jobs)
-            .run(selected) { Terminal.print(printable($0.text, keepingNewlines: true)) }
+        let (results, stopped) = await ConformanceRun(
+            runner: CaseRunner(settings: settings, client: client), atOnce: jobs
+        )
+        .run(selected) { Terminal.print(printable($0.text, keepingNewlines: true)) }
         let report = ConformanceReport(
             results, base: settings.base, version: Poiesis.version, start: start, end: Date())
         let areWritten = [write(try report.json(), to: reportJson), write(report.junit(), to: reportJunit)]
         Terminal.print("\n\(report.summary) in \(Int(Date().timeIntervalSince(start).rounded())) s: \(report.shown)")
-        if report.count(.fail) > 0 { throw ExitCode(1) }
+        advise(stopped, report)
+        if report.count(.fail) > 0 || stopped != nil { throw ExitCode(1) }
         if report.count(.error) > 0 { throw ExitCode(2) }
         if areWritten.contains(false) { throw ExitCode(74) }
+    }
+
+    /// What a person should know who sees failures that are not the server's.
+    private func advise(_ stopped: StopReason?, _ report: ConformanceReport) {
+        switch stopped {
+        case .noAnswer:
+            Terminal.error("nothing answers at \(report.shown): is this the server's address, and is it running?")
+        case .noServer(let cases):
+            Terminal.error(
+                """
+                after \(cases) cases, no answer of \(report.shown) was JSON with a 2xx status: \
+                is this the base of its API, and does it want credentials (--header)?
+                """)
+        case nil:
+            if report.noTaskCompleted {
+                Terminal.error("no task of any case completed: can the server run --image \(image)?")
+            }
+            let own = report.failures(tagged: "poiesis")
+            if own > 0 {
+                Terminal.error(
+                    """
+                    \(own) of the failed cases ask for what only Poiesis promises, not the specification: \
+                    leave them out with --only '!poiesis'
+                    """)
+            }
+        }
+    }
+
+    /// `Authorization: Bearer x`.
+    private static func header(_ text: String) throws -> (name: String, value: String) {
+        guard let match = text.wholeMatch(of: /([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)/) else {
+            throw ValidationError("--header wants NAME: VALUE, as in 'Authorization: Bearer TOKEN'")
+        }
+        return (String(match.1), String(match.2))
     }
 
     /// `localhost:8000` is taken for `http://localhost:8000`.
