@@ -12,8 +12,8 @@ enum ReservedNames {
         // The runtime part beside the generated types
         "Answer", "ClientAnswer", "ClientError", "ClientTransport", "Int64Text", "InvalidRequest", "JSONEnumeration",
         "JSONKey", "JSONReader", "JSONSyntaxError", "JSONValidated", "JSONValue", "JSONWriter",
-        "OperationNotImplemented", "RequestParameters", "RequestProblem", "Route", "TextBounds", "TextPattern",
-        "Timestamp",
+        "OperationNotImplemented", "RequestParameters", "RequestProblem", "RequestProblems", "Route", "TextBounds",
+        "TextPattern", "Timestamp",
         // What is generated whatever the document says
         "TESClient", "TESDescription", "TESHandlers", "TESRoutes", "TaskSchema",
         // Names inside generated declarations: they would hide a type of the document

@@ -29,7 +29,7 @@ package struct ClientAnswer: Sendable {
         } catch {
             throw .unreadable(error.description)
         }
-        throw .unreadable(reader.problems.map(\.description).joined(separator: "; "))
+        throw .unreadable(reader.problems.told.map(\.description).joined(separator: "; "))
     }
 }
 
