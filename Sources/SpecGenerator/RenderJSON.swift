@@ -132,9 +132,7 @@ struct JSONRenderer {
     }
 
     /// The inside of a JSON string.
-    private func escaped(_ name: String) -> String {
-        name.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
-    }
+    private func escaped(_ name: String) -> String { String(quotedJSON(name).dropFirst().dropLast()) }
 
     /// Stands for an element that could not be read.
     private func placeholder(_ type: TypeReference) -> String {

@@ -55,6 +55,11 @@ enum ReservedNames {
     ]
 }
 
+/// Text in SQL, in quotation marks. PostgreSQL's text holds no U+0000.
+func quotedText(_ text: String) -> String {
+    "'" + text.replacing("\0", with: "\u{FFFD}").replacing("'", with: "''") + "'"
+}
+
 /// A name in SQL: as it is where PostgreSQL reads it as the same name, otherwise in quotation marks.
 func quotedSQL(_ name: String) -> String {
     let isPlain =
