@@ -42,6 +42,18 @@ import YAML
         for name in declared { #expect(Self.isRefused(name), "\(name)") }
     }
 
+    /// What no type of a document may be called, no client may be called, but by the name that it has anyway.
+    @Test(arguments: ["Self", "String", "Task", "ClientTransport", "JSONReader", "Input", "TESHandlers", "TESClient"])
+    func refusesTheSameNamesForAClient(_ name: String) throws {
+        let text = #"{"document": "a", "access": "public", "parts": ["types", "client"], "clientName": "\#(name)"}"#
+        let node = try parseYAML(text, file: "tes-generate.json")
+        if name == "TESClient" {
+            #expect(throws: Never.self) { try GeneratorConfiguration(node) }
+        } else {
+            #expect(throws: Diagnostics.self) { try GeneratorConfiguration(node) }
+        }
+    }
+
     @Test func takesOtherNames() {
         for name in ["Job", "TESTask", "Strings", "JSONDocument"] { #expect(!Self.isRefused(name), "\(name)") }
     }
