@@ -5,7 +5,7 @@ struct JSONRenderer {
     func render(_ contract: Contract) -> String {
         var source = Source(header: "JSON coding of \(contract.title) \(contract.version).")
         for structure in contract.structures {
-            source.block("extension \(structure.name): JSONValue") { source in
+            source.block("nonisolated extension \(structure.name): JSONValue") { source in
                 reader(structure, &source)
                 source.line()
                 writer(structure, &source)

@@ -11,7 +11,7 @@ struct ValidationRenderer {
     func render(_ contract: Contract) -> String {
         var source = Source(header: "Validation of \(contract.title) \(contract.version).")
         for structure in contract.structures {
-            source.block("extension \(structure.name): JSONValidated") { source in
+            source.block("nonisolated extension \(structure.name): JSONValidated") { source in
                 let checked = structure.properties.filter { !$0.isReadOnly }
                 for property in checked {
                     let patterns = property.constraints.patterns + property.elementConstraints.patterns

@@ -6,11 +6,9 @@ import Testing
 /// an operation in their first line and hold documents and queries after it: a small program reads them, and `exercised.txt`
 /// is what it prints.
 @Suite struct GoldenCompileTests {
-    /// Cases with a configuration bring their own runtime: Examples/ builds such code.
-    private static let folders = SpecificationFolder.all(in: "Golden").filter {
-        !FileManager.default.fileExists(
-            atPath: $0.url.appending(path: "tes-generate.json").path(percentEncoded: false))
-    }
+    private static let folders = SpecificationFolder.all(in: "Golden").filter { !$0.hasConfiguration }
+    /// They bring their own runtime.
+    private static let configured = SpecificationFolder.all(in: "Golden").filter(\.hasConfiguration)
 
     @Test(arguments: folders)
     func compilesAndDoesWhatTheCaseSays(_ folder: SpecificationFolder) async throws {
@@ -27,6 +25,60 @@ import Testing
     @Test func casesAreExercised() throws {
         #expect(try SpecificationFolder.all(in: "Golden").count { try $0.exercise() != nil } >= 7)
     }
+
+    /// The settings are another package's: none of ours, or all of them; everything of it may belong to the main actor.
+    @Test(arguments: [[], try SwiftCompiler.settings()], [[], ["-default-isolation", "MainActor"]])
+    func compilesInATargetOfAnotherPackage(_ settings: [String], _ isolation: [String]) async throws {
+        let folder = try SwiftCompiler.temporaryFolder()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let golden = try #require(Self.configured.first { $0.description == "public-access" })
+        var files = try golden.generated(from: try golden.input())
+        for path in try SwiftCompiler.runtime() {
+            let name = URL(filePath: path).lastPathComponent
+            let source = try String(contentsOfFile: path, encoding: .utf8)
+            files[name] = GeneratedFile.runtime(name: name, source: source, access: .public).text
+        }
+        files["Use.swift"] = Self.use
+        for (name, text) in files {
+            try text.write(to: folder.appending(path: name), atomically: true, encoding: .utf8)
+        }
+        let sources = files.keys.sorted().map { folder.appending(path: $0).path(percentEncoded: false) }
+        try await require(
+            ["swiftc", "-typecheck", "-swift-version", "6", "-warnings-as-errors"] + settings + isolation + sources)
+    }
+
+    /// What a target does with the code of *public-access*, on the main actor and elsewhere.
+    private static let use = """
+        struct Screen {
+            var client = JobClient(transport: Transport())
+            var jobs: [Job] = []
+
+            mutating func refresh() async throws {
+                jobs = try await client.listJobs(.init(state: .queued)).jobs ?? []
+            }
+        }
+
+        nonisolated struct Transport: ClientTransport {
+            func send(
+                method: String, path: String, query: [(name: String, value: String)], body: [UInt8]?
+            ) async throws -> ClientAnswer {
+                ClientAnswer(status: 200, body: [])
+            }
+        }
+
+        nonisolated func copy(_ job: Job) throws -> Job? {
+            var problems = RequestProblems()
+            job.validate(&problems, at: "")
+            guard problems.isEmpty, job.state != .done, Timestamp("now") != job.made else { return nil }
+            var reader = JSONReader(JSONWriter.encode(job), purpose: .answer)
+            return try reader.document(Job.self)
+        }
+
+        nonisolated func key<Value: Codable & Hashable & Sendable>(_ value: Value) -> Int { value.hashValue }
+
+        nonisolated func keys() -> [Int] { [key(Job()), key(State.queued), key(Timestamp(microseconds: 0))] }
+
+        """
 
     @Test(
         .enabled(
@@ -94,6 +146,10 @@ import Testing
 }
 
 extension SpecificationFolder {
+    fileprivate var hasConfiguration: Bool {
+        FileManager.default.fileExists(atPath: url.appending(path: "tes-generate.json").path(percentEncoded: false))
+    }
+
     /// The program that puts the case's documents and queries through the generated code; nil where it has none.
     fileprivate func exercise() throws -> String? {
         func lines(_ name: String) throws -> (first: String, rest: [String])? {

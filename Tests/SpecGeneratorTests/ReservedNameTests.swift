@@ -34,7 +34,8 @@ import YAML
         for file in try SwiftCompiler.runtime() {
             let code = try String(contentsOfFile: file, encoding: .utf8)
             declared += code.matches(
-                of: /(?m)^(?:package |public |final )*(?:struct|enum|protocol|class|typealias) (\w+)/
+                of:
+                    /(?m)^(?:@safe |nonisolated |package |public |final )*(?:struct|enum|protocol|class|typealias) (\w+)/
             )
             .map { String($0.output.1) }
         }

@@ -1,5 +1,5 @@
 /// All that is wrong with one request.
-package struct InvalidRequest: Error, Hashable, Sendable {
+nonisolated package struct InvalidRequest: Error, Hashable, Sendable {
     package var problems: [RequestProblem]
 
     package init(_ problems: [RequestProblem]) { self.problems = problems }

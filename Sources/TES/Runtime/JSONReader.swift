@@ -1,5 +1,5 @@
 /// Text that is no JSON (RFC 8259): where, counted in bytes from 0, and why.
-package struct JSONSyntaxError: Error, Hashable, Sendable, CustomStringConvertible {
+nonisolated package struct JSONSyntaxError: Error, Hashable, Sendable, CustomStringConvertible {
     package var offset: Int
     package var message: String
 
@@ -7,7 +7,7 @@ package struct JSONSyntaxError: Error, Hashable, Sendable, CustomStringConvertib
 }
 
 /// The name of a member, as far as generated code needs it to know which one it is.
-package struct JSONKey {
+nonisolated package struct JSONKey {
     /// Where its quotation mark is.
     let start: Int
     /// Bytes of the name, escapes resolved.
@@ -25,7 +25,7 @@ package struct JSONKey {
 ///
 /// The reader looks at the document's memory directly, and only while ``document(_:)`` runs; every place is compared with ``count`` before
 /// it is read, in ``peek`` and ``scan(from:)``.
-@safe package struct JSONReader {
+@safe nonisolated package struct JSONReader {
     /// Whose text is read: a request's (strict about enumerations, without read-only members, defaults filled in) or an answer's.
     package enum Purpose: Sendable { case request, answer }
 
@@ -450,6 +450,6 @@ package struct JSONKey {
 }
 
 /// A name as a segment of a JSON pointer (RFC 6901).
-package func pointerSegment(_ name: String) -> String {
+nonisolated package func pointerSegment(_ name: String) -> String {
     name.replacing("~", with: "~0").replacing("/", with: "~1")
 }

@@ -1,5 +1,5 @@
 /// Path and query parameters of one request, decoded; what is wrong with them is collected.
-package struct RequestParameters: Sendable {
+nonisolated package struct RequestParameters: Sendable {
     private let pathValues: [String: String]
     private let query: [(name: String, value: String)]
     private var problems = RequestProblems()
@@ -102,7 +102,7 @@ package struct RequestParameters: Sendable {
 }
 
 /// Bounds of a parameter's text, counted in Unicode scalars.
-package struct TextBounds: Sendable {
+nonisolated package struct TextBounds: Sendable {
     private let minLength: Int
     private let maxLength: Int
     private let patterns: [(pattern: TextPattern, text: String)]

@@ -1,5 +1,5 @@
 /// One thing that is wrong with a request: a JSON pointer into its body, or `?name` for a parameter, and what to change.
-package struct RequestProblem: Hashable, Sendable, CustomStringConvertible {
+nonisolated package struct RequestProblem: Hashable, Sendable, CustomStringConvertible {
     package var pointer: String
     package var message: String
 
@@ -13,7 +13,7 @@ package struct RequestProblem: Hashable, Sendable, CustomStringConvertible {
 
 /// What is wrong with one request: the first ``most`` problems, one for each place. A request with a million of them costs no more memory
 /// than one with ``most``.
-package struct RequestProblems: Hashable, Sendable {
+nonisolated package struct RequestProblems: Hashable, Sendable {
     package static let most = 200
 
     /// In the order in which they were found.
