@@ -5,7 +5,7 @@ package import TES
 package final class RequestBody: Sendable {
     private let bytes: [UInt8]
     private let contentType: String?
-    private let found = Mutex<[RequestProblem]>([])
+    private let found = Mutex(RequestProblems())
 
     init(bytes: [UInt8], contentType: String?) {
         self.bytes = bytes
@@ -13,7 +13,7 @@ package final class RequestBody: Sendable {
     }
 
     /// Values of the wrong type; the handler adds them to what it finds itself, so that all problems are answered at once.
-    package var problems: [RequestProblem] { found.withLock { $0 } }
+    package var problems: RequestProblems { found.withLock { $0 } }
 
     /// The body's value. Malformed JSON, or a body that is no object, is thrown at once.
     package func decode<Value: JSONValue>(_ type: Value.Type) throws -> Value {

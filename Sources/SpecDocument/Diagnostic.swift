@@ -15,7 +15,7 @@ package struct Diagnostic: Error, Hashable, Sendable, CustomStringConvertible {
 
     /// `file:line:col: error: …`, with the hint on a line of its own.
     package var description: String {
-        "\(location): error: \(message)\n\(location): note: \(hint)"
+        "\(location): error: \(message.onOneLine)\n\(location): note: \(hint.onOneLine)"
     }
 }
 

@@ -4,25 +4,22 @@ struct ContractDifference {
 
     init(from old: Contract, to new: Contract) {
         compareOperations(old.operations, new.operations)
-        for structure in new.structures {
-            guard let before = old.structures.first(where: { $0.name == structure.name }) else {
-                lines.append("the type \(structure.name) is new")
-                continue
+        compareTypes(old.structures, new.structures, name: \.name, Self.compare)
+        compareTypes(old.enumerations, new.enumerations, name: \.name, Self.compare)
+    }
+
+    private mutating func compareTypes<Model>(
+        _ old: [Model], _ new: [Model], name: (Model) -> String, _ compare: (Model, Model) -> [String]
+    ) {
+        for model in new {
+            if let before = old.first(where: { name($0) == name(model) }) {
+                lines += compare(before, model)
+            } else {
+                lines.append("the type \(name(model)) is new")
             }
-            compare(before, structure)
         }
-        for structure in old.structures where !new.structures.contains(where: { $0.name == structure.name }) {
-            lines.append("the type \(structure.name) is gone: the compiler names its uses")
-        }
-        for enumeration in new.enumerations {
-            guard let before = old.enumerations.first(where: { $0.name == enumeration.name }) else {
-                lines.append("the type \(enumeration.name) is new")
-                continue
-            }
-            compare(before, enumeration)
-        }
-        for enumeration in old.enumerations where !new.enumerations.contains(where: { $0.name == enumeration.name }) {
-            lines.append("the type \(enumeration.name) is gone: the compiler names its uses")
+        for model in old where !new.contains(where: { name($0) == name(model) }) {
+            lines.append("the type \(name(model)) is gone: the compiler names its uses")
         }
     }
 
@@ -48,32 +45,27 @@ struct ContractDifference {
         }
     }
 
-    private mutating func compare(_ old: StructureModel, _ new: StructureModel) {
-        for property in new.properties {
+    private static func compare(_ old: StructureModel, _ new: StructureModel) -> [String] {
+        let changed: [String] = new.properties.compactMap { property in
             let place = "\(new.name).\(property.swiftName)"
             guard let before = old.properties.first(where: { $0.jsonName == property.jsonName }) else {
-                lines.append(
+                return
                     "\(place): \(property.declaredType) is new: stored and answered as a client sends it; nothing else sets or uses it yet"
-                )
-                continue
             }
-            if before.declaredType != property.declaredType {
-                lines.append(
-                    "\(place) was \(before.declaredType) and is \(property.declaredType): the compiler names what has to follow"
-                )
-            }
+            if before.declaredType == property.declaredType { return nil }
+            return
+                "\(place) was \(before.declaredType) and is \(property.declaredType): the compiler names what has to follow"
         }
-        for property in old.properties where !new.properties.contains(where: { $0.jsonName == property.jsonName }) {
-            lines.append("\(new.name).\(property.swiftName) is gone: the compiler names its uses")
-        }
+        let gone = old.properties.filter { property in !new.properties.contains { $0.jsonName == property.jsonName } }
+        return changed + gone.map { "\(new.name).\($0.swiftName) is gone: the compiler names its uses" }
     }
 
-    private mutating func compare(_ old: EnumerationModel, _ new: EnumerationModel) {
-        for value in new.cases where !old.cases.contains(value) {
-            lines.append("\(new.name).\(value.swiftName) is new: each switch over \(new.name) has to say what it means")
+    private static func compare(_ old: EnumerationModel, _ new: EnumerationModel) -> [String] {
+        new.cases.filter { !old.cases.contains($0) }.map {
+            "\(new.name).\($0.swiftName) is new: each switch over \(new.name) has to say what it means"
         }
-        for value in old.cases where !new.cases.contains(value) {
-            lines.append("\(new.name).\(value.swiftName) is gone: the compiler names its uses")
-        }
+            + old.cases.filter { !new.cases.contains($0) }.map {
+                "\(new.name).\($0.swiftName) is gone: the compiler names its uses"
+            }
     }
 }

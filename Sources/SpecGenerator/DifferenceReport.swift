@@ -1,5 +1,6 @@
 import Migrations
 package import SpecDocument
+import YAML
 
 /// What changes between two versions of a specification, and what that means here.
 package struct DifferenceReport: Sendable {
@@ -28,7 +29,8 @@ package struct DifferenceReport: Sendable {
             if draft.stopsOlderPrograms { lines.append("  programs of the version before have to be stopped first") }
         }
         let breaking = changes.count { $0.weight == .breaking }
-        return (lines + ["", "\(breaking) breaking, \(changes.count - breaking) compatible"]).joined(separator: "\n")
+        return (lines + ["", "\(breaking) breaking, \(changes.count - breaking) compatible"])
+            .map(\.onOneLine).joined(separator: "\n")
     }
 }
 

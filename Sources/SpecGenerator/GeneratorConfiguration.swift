@@ -24,8 +24,10 @@ package struct GeneratorConfiguration: Sendable {
     /// Who may use the generated code.
     package private(set) var access = AccessLevel.package
     package private(set) var parts: Set<Part> = []
+    private static let usualClientName = "TESClient"
+
     /// The client's type.
-    var clientName: String { client?.text ?? "TESClient" }
+    var clientName: String { client?.text ?? Self.usualClientName }
     private var client: Located?
     private var document = Located(text: "", location: SourceLocation(file: "", line: 1, column: 1))
     private var overlay: Located?
@@ -169,6 +171,11 @@ package struct GeneratorConfiguration: Sendable {
                 Diagnostic(
                     given.location, "\"\(given.text)\" is no name of a type",
                     hint: "write a capital letter and then letters and digits"))
+        } else if given.text != Self.usualClientName, ReservedNames.types.contains(given.text) {
+            found.append(
+                Diagnostic(
+                    given.location, "the client's name \(given.text) has another meaning in generated code",
+                    hint: "write one that Swift and the runtime do not use, such as ServiceClient"))
         }
         if !parts.contains(.client) {
             found.append(

@@ -1,4 +1,5 @@
 package import Migrations
+import YAML
 
 /// SQL that takes a database from the tables of one version to those of another: a draft, to be read before it is used.
 ///
@@ -46,11 +47,11 @@ package struct MigrationDraft: Sendable {
     /// - Parameter title: its first line: what it comes from.
     package func file(title: String) -> String? {
         if steps.isEmpty { return nil }
-        var text = "-- \(title)\n"
+        var text = "-- \(title.onOneLine)\n"
         if stopsOlderPrograms { text += "-- \(Migration.stopMarker)\n" }
         for step in steps.filter({ $0.phase == .expand }) + steps.filter({ $0.phase == .contract }) {
-            text += "\n-- \(step.phase.rawValue): \(step.meaning)\n"
-            if let review = step.review { text += "-- \(Migration.reviewMarker) \(review)\n" }
+            text += "\n-- \(step.phase.rawValue): \(step.meaning.onOneLine)\n"
+            if let review = step.review { text += "-- \(Migration.reviewMarker) \(review.onOneLine)\n" }
             text += step.sql + ";\n"
         }
         return text
@@ -200,7 +201,7 @@ package struct MigrationDraft: Sendable {
 
     private mutating func compareSettings(_ old: TableModel, _ new: TableModel) {
         if old.comment != new.comment {
-            let text = new.comment.map { "'\($0.replacing("'", with: "''"))'" } ?? "NULL"
+            let text = new.comment.map(quotedText) ?? "NULL"
             add(.expand, "COMMENT ON TABLE \(new.qualifiedName) IS \(text)", "the comment on \(new.name) changes")
         }
         guard old.storage != new.storage else { return }

@@ -9,7 +9,7 @@ struct ClientRenderer {
         source.line(
             "/// Sends the specification's operations over a transport; an answer other than 2xx is thrown as ``ClientError``."
         )
-        source.block("\(access) struct \(name): Sendable") { source in
+        source.block("nonisolated \(access) struct \(name): Sendable") { source in
             source.line(
                 "/// The path that the specification's paths are relative to; what a transport adds to its server's URL."
             )

@@ -127,10 +127,11 @@ struct DescriptionRenderer {
 
     private func json(_ node: YAMLNode) -> String {
         switch node.content {
-        case .scalar(let text, _): return scalar(node) ?? quoted(text)
+        case .scalar(let text, _): return scalar(node) ?? quotedJSON(text)
         case .sequence(let items): return "[" + items.map(json).joined(separator: ",") + "]"
         case .mapping(let entries):
-            return "{" + entries.map { quoted($0.key.text ?? "") + ":" + json($0.value) }.joined(separator: ",") + "}"
+            return "{" + entries.map { quotedJSON($0.key.text ?? "") + ":" + json($0.value) }.joined(separator: ",")
+                + "}"
         }
     }
 
@@ -175,24 +176,27 @@ struct DescriptionRenderer {
                 }
             } && text.first?.isLetter == true && text.last != " "
         let words: Set = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
-        return isSafe && !words.contains(text.lowercased()) ? text : quoted(text)
+        return isSafe && !words.contains(text.lowercased()) ? text : quotedJSON(text)
     }
 
-    private func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\t": result += "\\t"
-            case _ where scalar.value < 32:
-                result += "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
-            default: result.unicodeScalars.append(scalar)
-            }
+}
+
+/// Text in JSON, which YAML reads as the same text.
+func quotedJSON(_ text: String) -> String {
+    var result = "\""
+    for scalar in text.unicodeScalars {
+        switch scalar {
+        case "\"": result += "\\\""
+        case "\\": result += "\\\\"
+        case "\n": result += "\\n"
+        case "\t": result += "\\t"
+        case _ where scalar.isControl:
+            let digits = String(scalar.value, radix: 16)
+            result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+        default: result.unicodeScalars.append(scalar)
         }
-        return result + "\""
     }
+    return result + "\""
 }
 
 extension YAMLNode {

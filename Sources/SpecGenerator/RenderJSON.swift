@@ -5,7 +5,7 @@ struct JSONRenderer {
     func render(_ contract: Contract) -> String {
         var source = Source(header: "JSON coding of \(contract.title) \(contract.version).")
         for structure in contract.structures {
-            source.block("extension \(structure.name): JSONValue") { source in
+            source.block("nonisolated extension \(structure.name): JSONValue") { source in
                 reader(structure, &source)
                 source.line()
                 writer(structure, &source)
@@ -132,9 +132,7 @@ struct JSONRenderer {
     }
 
     /// The inside of a JSON string.
-    private func escaped(_ name: String) -> String {
-        name.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
-    }
+    private func escaped(_ name: String) -> String { String(quotedJSON(name).dropFirst().dropLast()) }
 
     /// Stands for an element that could not be read.
     private func placeholder(_ type: TypeReference) -> String {

@@ -20,7 +20,7 @@ struct OperationRenderer {
 
     private func input(_ operation: OperationModel, _ side: Side, _ source: inout Source) {
         source.documentation(operation.documentation, pointer: operation.pointer)
-        source.block("\(access) enum \(operation.typeName)") { source in
+        source.block("nonisolated \(access) enum \(operation.typeName)") { source in
             source.line("\(access) typealias Output = \(operation.output.swift)")
             source.line()
             source.line("/// The parameters and the body of one request.")
@@ -150,7 +150,7 @@ struct OperationRenderer {
 
     private func handlers(_ contract: Contract, _ source: inout Source) {
         source.line("/// One requirement for each operation; what a server leaves out answers 501.")
-        source.block("\(access) protocol TESHandlers: Sendable") { source in
+        source.block("nonisolated \(access) protocol TESHandlers: Sendable") { source in
             source.line("/// What a handler knows of the request beside its input: who asks, and the request's id.")
             source.line("associatedtype Context: Sendable")
             for operation in contract.operations {
@@ -160,7 +160,7 @@ struct OperationRenderer {
             }
         }
         source.line()
-        source.block("extension TESHandlers") { source in
+        source.block("nonisolated extension TESHandlers") { source in
             for operation in contract.operations {
                 source.block(access + " " + signature(operation)) { source in
                     source.line("throw OperationNotImplemented(operation: \(literal(operation.typeName)))")
@@ -175,7 +175,7 @@ struct OperationRenderer {
 
     private func table(_ contract: Contract, _ source: inout Source) {
         source.line("/// Every operation's method and path, in the specification's order.")
-        source.block("\(access) enum TESRoutes") { source in
+        source.block("nonisolated \(access) enum TESRoutes") { source in
             source.line("/// The path that the specification's paths are relative to.")
             source.line("\(access) static let basePath = \(literal(contract.basePath))")
             source.line("\(access) static let all: [Route] = [")

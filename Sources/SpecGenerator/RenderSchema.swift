@@ -31,7 +31,7 @@ struct SchemaRenderer {
                 result.append("CREATE INDEX \(quotedSQL(index.name)) ON \(table.qualifiedName) \(index.definition)")
             }
             if let comment = table.comment {
-                result.append("COMMENT ON TABLE \(table.qualifiedName) IS '\(comment.replacing("'", with: "''"))'")
+                result.append("COMMENT ON TABLE \(table.qualifiedName) IS \(quotedText(comment))")
             }
         }
         return result

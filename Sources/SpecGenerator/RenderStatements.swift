@@ -31,7 +31,7 @@ struct StatementRenderer {
     }
 
     private func table(_ table: TableModel, isServersOwn: Bool, _ contract: Contract, _ source: inout Source) {
-        if let comment = table.comment { source.line("/// \(comment)") }
+        source.documentation(table.comment, pointer: nil)
         source.block("\(access) enum \(table.swiftName)") { source in
             insert(table, &source)
             source.line()

@@ -1,4 +1,7 @@
 /// Structures, enumerations and their `Codable`.
+///
+/// What another package may take is `nonisolated`: its target may belong to the main actor
+/// (https://github.com/swiftlang/swift-evolution/blob/main/proposals/0466-control-default-actor-isolation.md).
 struct TypeRenderer {
     let access: String
 
@@ -17,7 +20,7 @@ struct TypeRenderer {
 
     private func render(_ enumeration: EnumerationModel, _ source: inout Source) {
         source.documentation(enumeration.documentation, pointer: enumeration.pointer)
-        source.block("\(access) enum \(enumeration.name): JSONEnumeration") { source in
+        source.block("nonisolated \(access) enum \(enumeration.name): JSONEnumeration") { source in
             for item in enumeration.cases { source.line("case \(item.swiftName)") }
             source.line("/// A value that this version of the specification does not know; only clients keep one.")
             source.line("case unrecognized(String)")
@@ -45,7 +48,7 @@ struct TypeRenderer {
 
     private func render(_ structure: StructureModel, _ source: inout Source) {
         source.documentation(structure.documentation, pointer: structure.pointer)
-        source.block("\(access) struct \(structure.name): Codable, Hashable, Sendable") { source in
+        source.block("nonisolated \(access) struct \(structure.name): Codable, Hashable, Sendable") { source in
             for property in structure.properties {
                 source.documentation(property.documentation, pointer: property.pointer)
                 source.line("\(access) var \(property.swiftName): \(property.declaredType)")
@@ -125,7 +128,7 @@ struct TypeRenderer {
     /// Values of sensitive properties may hold credentials: a description says only that there is one.
     private func renderDescription(_ structure: StructureModel, _ source: inout Source) {
         source.line()
-        source.block("extension \(structure.name): CustomDebugStringConvertible") { source in
+        source.block("nonisolated extension \(structure.name): CustomDebugStringConvertible") { source in
             source.line("/// All properties; sensitive values are left out.")
             source.block("\(access) var debugDescription: String") { source in
                 source.line("var parts: [String] = []")

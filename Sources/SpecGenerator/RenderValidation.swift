@@ -1,4 +1,4 @@
-/// Structural rules of requests, with JSON pointers, all problems at once.
+/// Structural rules of requests, with JSON pointers, as many problems at once as are told.
 struct ValidationRenderer {
     let access: String
 
@@ -11,7 +11,7 @@ struct ValidationRenderer {
     func render(_ contract: Contract) -> String {
         var source = Source(header: "Validation of \(contract.title) \(contract.version).")
         for structure in contract.structures {
-            source.block("extension \(structure.name): JSONValidated") { source in
+            source.block("nonisolated extension \(structure.name): JSONValidated") { source in
                 let checked = structure.properties.filter { !$0.isReadOnly }
                 for property in checked {
                     let patterns = property.constraints.patterns + property.elementConstraints.patterns
@@ -21,7 +21,7 @@ struct ValidationRenderer {
                 }
                 source.line(
                     "/// Adds what breaks the specification's rules, each with its JSON pointer below `pointer`.")
-                source.block("\(access) func validate(_ problems: inout [RequestProblem], at pointer: String)") {
+                source.block("\(access) func validate(_ problems: inout RequestProblems, at pointer: String)") {
                     source in
                     for property in checked { rules(property, &source) }
                 }
@@ -53,11 +53,13 @@ struct ValidationRenderer {
             case .structure: source.line("\(name).validate(&problems, at: \(place))")
             case .array where isNested || !elements.isEmpty:
                 source.block("for (index, element) in \(name).enumerated()") { source in
+                    source.line("if problems.hasMore { return }")
                     self.write(elements, at: place + " + \"/\\(index)\"", &source)
                     if isNested { source.line("element.validate(&problems, at: \(place) + \"/\\(index)\")") }
                 }
             case .map where !elements.isEmpty:
                 source.block("for (key, element) in \(name).sorted(by: { $0.key < $1.key })") { source in
+                    source.line("if problems.hasMore { return }")
                     self.write(elements, at: place + " + \"/\" + pointerSegment(key)", &source)
                 }
             default: break
@@ -73,7 +75,7 @@ struct ValidationRenderer {
     private func write(_ rules: [Rule], at place: String, _ source: inout Source) {
         for rule in rules {
             source.line(
-                "if \(rule.condition) { problems.append(RequestProblem(\(place), \(literal(rule.message)))) }")
+                "if \(rule.condition) { problems.add(\(place), \(literal(rule.message))) }")
         }
     }
 

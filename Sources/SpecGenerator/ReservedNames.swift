@@ -12,8 +12,8 @@ enum ReservedNames {
         // The runtime part beside the generated types
         "Answer", "ClientAnswer", "ClientError", "ClientTransport", "Int64Text", "InvalidRequest", "JSONEnumeration",
         "JSONKey", "JSONReader", "JSONSyntaxError", "JSONValidated", "JSONValue", "JSONWriter",
-        "OperationNotImplemented", "RequestParameters", "RequestProblem", "Route", "TextBounds", "TextPattern",
-        "Timestamp",
+        "OperationNotImplemented", "RequestParameters", "RequestProblem", "RequestProblems", "Route", "TextBounds",
+        "TextPattern", "Timestamp",
         // What is generated whatever the document says
         "TESClient", "TESDescription", "TESHandlers", "TESRoutes", "TaskSchema",
         // Names inside generated declarations: they would hide a type of the document
@@ -53,6 +53,11 @@ enum ReservedNames {
         "session_user", "similar", "some", "symmetric", "system_user", "table", "tablesample", "then", "to", "trailing",
         "true", "union", "unique", "user", "using", "variadic", "verbose", "when", "where", "window", "with",
     ]
+}
+
+/// Text in SQL, in quotation marks. PostgreSQL's text holds no U+0000.
+func quotedText(_ text: String) -> String {
+    "'" + text.replacing("\0", with: "\u{FFFD}").replacing("'", with: "''") + "'"
 }
 
 /// A name in SQL: as it is where PostgreSQL reads it as the same name, otherwise in quotation marks.

@@ -148,6 +148,7 @@ package struct SpecDifference {
 
     private mutating func compare(_ before: Schema, _ after: Schema, _ use: Use, at pointer: String) {
         if case .reference(let first) = before.kind, case .reference(let second) = after.kind {
+            compareFacts([before], [after], use, at: pointer)
             if first.name != second.name {
                 add(true, pointer, "the schema was \(first.name) and is \(second.name)")
             } else if let old = old.schema(first), let new = new.schema(second) {
@@ -155,65 +156,96 @@ package struct SpecDifference {
             }
             return
         }
-        let (old, new) = (resolved(before, in: old), resolved(after, in: new))
-        compareFacts(old, new, use, at: pointer)
-        switch (old.kind, new.kind) {
+        let (earlier, later) = (chain(before, in: old), chain(after, in: new))
+        compareFacts(earlier, later, use, at: pointer)
+        compareKinds(earlier[earlier.count - 1].kind, later[later.count - 1].kind, use, at: pointer)
+    }
+
+    private mutating func compareKinds(_ old: Schema.Kind, _ new: Schema.Kind, _ use: Use, at pointer: String) {
+        if let (earlier, later) = Self.formats(old, new), earlier != later {
+            add(true, pointer, "the format was \(earlier ?? "not given") and is \(later ?? "not given any more")")
+        }
+        switch (old, new) {
         case (.string(_, let earlier), .string(_, let later)): compareCases(earlier, later, use, at: pointer)
         case (.array(let earlier), .array(let later)): compare(earlier, later, use, at: pointer + "/items")
         case (.map(let earlier), .map(let later)):
             compare(earlier, later, use, at: pointer + "/additionalProperties")
-        case (.allOf(let earlier), .allOf(let later)) where earlier.count == later.count:
+        case (.allOf(let earlier), .allOf(let later)):
             for (index, parts) in zip(earlier, later).enumerated() {
                 compare(parts.0, parts.1, use, at: "\(pointer)/allOf/\(index)")
+            }
+            if earlier.count != later.count {
+                add(true, pointer + "/allOf", "it had \(earlier.count) parts and has \(later.count)")
             }
         case (.object(let earlier, let required), .object(let later, let nowRequired)):
             compareProperties(
                 earlier, later, Set(required.compactMap(\.text)), Set(nowRequired.compactMap(\.text)), use, at: pointer)
         default:
-            if Self.name(old.kind) != Self.name(new.kind) {
-                add(true, pointer, "the type was \(Self.name(old.kind)) and is \(Self.name(new.kind))")
+            if Self.name(old) != Self.name(new) {
+                add(true, pointer, "the type was \(Self.name(old)) and is \(Self.name(new))")
             }
         }
     }
 
-    private func resolved(_ schema: Schema, in document: SpecDocument) -> Schema {
-        guard case .reference(let id) = schema.kind, let target = document.schema(id) else { return schema }
-        return resolved(target, in: document)
+    /// A schema and what it refers to, one after the other: what stands beside a `$ref` holds, too.
+    private func chain(_ schema: Schema, in document: SpecDocument) -> [Schema] {
+        guard case .reference(let id) = schema.kind, let target = document.schema(id) else { return [schema] }
+        return [schema] + chain(target, in: document)
     }
 
-    private mutating func compareFacts(_ old: Schema, _ new: Schema, _ use: Use, at pointer: String) {
-        if let (earlier, later) = Self.formats(old.kind, new.kind), earlier != later {
-            add(true, pointer, "the format was \(earlier ?? "not given") and is \(later ?? "not given any more")")
+    /// - Parameters:
+    ///   - old: schemas whose facts hold together.
+    ///   - new: likewise.
+    private mutating func compareFacts(_ old: [Schema], _ new: [Schema], _ use: Use, at pointer: String) {
+        let isReadOnly = new.contains(where: \.isReadOnly)
+        if old.contains(where: \.isReadOnly) != isReadOnly {
+            add(isReadOnly, pointer, isReadOnly ? "only the server sets it now" : "clients may set it now")
         }
-        if old.isReadOnly != new.isReadOnly {
-            add(new.isReadOnly, pointer, new.isReadOnly ? "only the server sets it now" : "clients may set it now")
+        let defaults = [old, new].map { $0.compactMap(\.defaultValue).first?.text ?? "none" }
+        if defaults[0] != defaults[1] {
+            add(true, pointer, "the default was \(defaults[0]) and is \(defaults[1])")
         }
-        if old.defaultValue?.text != new.defaultValue?.text {
-            let (earlier, later) = (old.defaultValue?.text ?? "none", new.defaultValue?.text ?? "none")
-            add(true, pointer, "the default was \(earlier) and is \(later)")
-        }
-        for (name, earlier, later) in [
-            ("minItems", old.minItems.map(Double.init), new.minItems.map(Double.init)),
-            ("minLength", old.minLength.map(Double.init), new.minLength.map(Double.init)),
-            ("minimum", old.minimum, new.minimum),
-        ] where earlier != later {
+        let least: [(String, (Schema) -> Double?)] = [
+            ("minItems", { $0.minItems.map(Double.init) }), ("minLength", { $0.minLength.map(Double.init) }),
+            ("minimum", { $0.minimum }),
+        ]
+        for (name, value) in least {
+            let (earlier, later) = (old.compactMap(value).max(), new.compactMap(value).max())
             bound(name, earlier, later, isNarrower: (later ?? -.infinity) > (earlier ?? -.infinity), use, pointer)
         }
-        for (name, earlier, later) in [
-            ("maxItems", old.maxItems.map(Double.init), new.maxItems.map(Double.init)),
-            ("maxLength", old.maxLength.map(Double.init), new.maxLength.map(Double.init)),
-            ("maximum", old.maximum, new.maximum),
-        ] where earlier != later {
+        let most: [(String, (Schema) -> Double?)] = [
+            ("maxItems", { $0.maxItems.map(Double.init) }), ("maxLength", { $0.maxLength.map(Double.init) }),
+            ("maximum", { $0.maximum }),
+        ]
+        for (name, value) in most {
+            let (earlier, later) = (old.compactMap(value).min(), new.compactMap(value).min())
             bound(name, earlier, later, isNarrower: (later ?? .infinity) < (earlier ?? .infinity), use, pointer)
         }
+        comparePatterns(old.compactMap(\.pattern), new.compactMap(\.pattern), use, at: pointer)
     }
 
     private mutating func bound(
         _ name: String, _ earlier: Double?, _ later: Double?, isNarrower: Bool, _ use: Use, _ pointer: String
     ) {
+        if earlier == later { return }
         let text =
             "\(name) was \(earlier.map { "\($0)" } ?? "not given") and is \(later.map { "\($0)" } ?? "not given")"
         add(use.contains(.sent) ? isNarrower : !isNarrower, pointer, text)
+    }
+
+    /// Of two patterns nobody can say which one allows less: another one is breaking for both sides.
+    private mutating func comparePatterns(_ earlier: [String], _ later: [String], _ use: Use, at pointer: String) {
+        let gone = earlier.filter { !later.contains($0) }
+        let new = later.filter { !earlier.contains($0) }
+        switch (gone.isEmpty, new.isEmpty) {
+        case (true, true): break
+        case (true, false): add(use.contains(.sent), pointer, "the pattern \(new.joined(separator: ", ")) is new")
+        case (false, true): add(use.contains(.answered), pointer, "the pattern \(gone.joined(separator: ", ")) is gone")
+        case (false, false):
+            add(
+                true, pointer,
+                "the pattern was \(gone.joined(separator: ", ")) and is \(new.joined(separator: ", "))")
+        }
     }
 
     private mutating func compareCases(_ earlier: [YAMLNode], _ later: [YAMLNode], _ use: Use, at pointer: String) {

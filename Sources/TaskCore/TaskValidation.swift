@@ -15,38 +15,55 @@ package struct TaskRules: Hashable, Sendable {
 /// The rules that the specification states in prose, and those that keep a task runnable; each problem has its JSON pointer.
 package struct TaskValidation {
     private let rules: TaskRules
-    private var problems: [RequestProblem] = []
+    private var problems: RequestProblems
     private var warnings: [String] = []
 
-    private init(_ rules: TaskRules) { self.rules = rules }
+    private init(_ rules: TaskRules, _ problems: RequestProblems) {
+        self.rules = rules
+        self.problems = problems
+    }
 
-    /// A client's task as it is to be stored, and what its author should read; throws every problem at once.
+    /// A client's task as it is to be stored, and what its author should read; throws all problems at once.
     ///
     /// - Parameter read: what the document's reader found already.
     package static func accept(
-        _ task: TESTask, read: [RequestProblem] = [], rules: TaskRules
+        _ task: TESTask, read: RequestProblems = RequestProblems(), rules: TaskRules
     ) throws(InvalidRequest) -> (task: TESTask, warnings: [String]) {
-        var validation = TaskValidation(rules)
+        var validation = TaskValidation(rules, read)
         task.validate(&validation.problems, at: "")
         validation.check(task)
         var task = task
         validation.dropBackendParameters(&task)
-        guard read.isEmpty, validation.problems.isEmpty else { throw .joining(read, validation.problems) }
+        guard validation.problems.isEmpty else { throw InvalidRequest(validation.problems) }
         return (task, validation.warnings)
     }
 
-    private mutating func add(_ pointer: String, _ message: String) {
-        problems.append(RequestProblem(pointer, message))
+    private mutating func add(_ pointer: String, _ message: String) { problems.add(pointer, message) }
+
+    private static let mostWarnings = 100
+
+    private mutating func warn(_ text: String) {
+        if warnings.count < Self.mostWarnings {
+            warnings.append(text)
+        } else if warnings.count == Self.mostWarnings {
+            warnings.append("and more: these are the first \(Self.mostWarnings) warnings")
+        }
     }
 
     private mutating func check(_ task: TESTask) {
-        for (index, input) in (task.inputs ?? []).enumerated() { check(input, index, at: "/inputs/\(index)") }
-        for (index, output) in (task.outputs ?? []).enumerated() { check(output, at: "/outputs/\(index)") }
-        for (index, volume) in (task.volumes ?? []).enumerated() {
+        for (index, input) in (task.inputs ?? []).enumerated() where !problems.hasMore {
+            check(input, index, at: "/inputs/\(index)")
+        }
+        for (index, output) in (task.outputs ?? []).enumerated() where !problems.hasMore {
+            check(output, at: "/outputs/\(index)")
+        }
+        for (index, volume) in (task.volumes ?? []).enumerated() where !problems.hasMore {
             path(volume, at: "/volumes/\(index)")
             directory(volume, at: "/volumes/\(index)")
         }
-        for (index, executor) in task.executors.enumerated() { check(executor, at: "/executors/\(index)") }
+        for (index, executor) in task.executors.enumerated() where !problems.hasMore {
+            check(executor, at: "/executors/\(index)")
+        }
     }
 
     private mutating func check(_ input: TESInput, _ index: Int, at pointer: String) {
@@ -65,7 +82,7 @@ package struct TaskValidation {
         } else if input.type == .directory {
             add(pointer + "/type", "must be FILE where content is set")
         } else if !url.isEmpty {
-            warnings.append(
+            warn(
                 "input \(index) (\(input.path)) has both url and content: the content is used, the url \(url) is ignored"
             )
         }
@@ -77,10 +94,9 @@ package struct TaskValidation {
         if !hasPrefix, output.path.contains("*") || output.path.contains("?") {
             add(pointer + "/path_prefix", "is required where the path has wildcards")
         }
-        let known = problems.count
         path(output.path, at: pointer + "/path")
         if output.type == .directory, !output.isPattern { directory(output.path, at: pointer + "/path") }
-        if output.isPattern, problems.count == known {
+        if output.isPattern, !problems.contains(pointer + "/path") {
             // What quotes and braces hide shows in the alternatives.
             let pattern = PathPattern(output.path)
             if pattern.climbs {
@@ -89,7 +105,8 @@ package struct TaskValidation {
                 path(pattern.fixedPrefix, at: pointer + "/path", mayBeRoot: true)
             }
         }
-        if output.isPattern, problems.count == known, let prefix = output.pathPrefix.flatMap(ContainerPath.normalized),
+        if output.isPattern, !problems.contains(pointer + "/path"),
+            let prefix = output.pathPrefix.flatMap(ContainerPath.normalized),
             !ContainerPath.contains(prefix, PathPattern(output.path).fixedPrefix)
         {
             add(pointer + "/path_prefix", "must be the beginning of the path, before its first wildcard")
@@ -160,7 +177,7 @@ package struct TaskValidation {
                 add("/resources/backend_parameters/" + pointerSegment(name), "is not supported by this server")
             } else {
                 task.resources?.backendParameters?[name] = nil
-                warnings.append("the backend parameter \"\(name)\" is not supported by this server and was dropped")
+                warn("the backend parameter \"\(name)\" is not supported by this server and was dropped")
             }
         }
         if task.resources?.backendParameters?.isEmpty == true { task.resources?.backendParameters = nil }

@@ -10,7 +10,7 @@ package struct YAMLError: Error, Hashable, CustomStringConvertible {
         self.message = message
     }
 
-    package var description: String { "\(location): error: \(message)" }
+    package var description: String { "\(location): error: \(message.onOneLine)" }
 }
 
 /// Reads one YAML 1.1 document (JSON is one too) with libyaml's event parser; keeps line and column of each node.

@@ -333,10 +333,34 @@ def test_deep_json_takes_no_memory(server, client):
             assert answer.status_code == 400
 
 
-def test_a_task_with_a_million_problems_is_400_and_takes_no_memory(server, client):
-    body = b'{"executors":[' + b",".join([b"{}"] * 1_000_000) + b"]}"
-    with others_are_served(server, megabytes=900):
-        assert client.request("POST", "/tasks", data=body).status_code == 400
+PROBLEMS = {
+    "members are missing": ("/executors/1/image", lambda: many("executors", "{}")),
+    "values of another type": ("/volumes/0", lambda: many("volumes", "1")),
+    "what the document's rules refuse": ("/executors/1/image", lambda: many("executors", '{"image":"","command":[]}', 600_000)),
+    "what the server's rules refuse": ("/volumes/0", lambda: many("volumes", '"x"')),
+    "names in a map": ("/tags/k0", lambda: many("tags", '"k%d":1')),
+}
+
+
+def many(member, item, count=1_000_000):
+    """A task with an executor and that many items; `%d` in them is their number."""
+    items = ",".join(item % number if "%" in item else item for number in range(count))
+    around = "{%s}" if "%" in item else "[%s]"
+    if member == "executors":
+        items = '{"image":"i","command":["true"]},' + items
+    others = "" if member == "executors" else '"executors":[{"image":"i","command":["true"]}],'
+    return ("{" + others + f'"{member}":' + around % items + "}").encode()
+
+
+@pytest.mark.parametrize("case", PROBLEMS)
+def test_a_task_with_a_million_problems_is_400_and_takes_no_memory(server, client, case):
+    pointer, body = PROBLEMS[case]
+    data = body()
+    with others_are_served(server, megabytes=250):
+        answer = client.request("POST", "/tasks", data=data)
+    errors = answer.json()["errors"]
+    assert (answer.status_code, len(errors), errors[0]["pointer"]) == (400, 201, pointer)
+    assert errors[-1] == {"pointer": "", "message": "and more: these are the first 200 problems"}
 
 
 def test_many_names_with_one_hash_hold_up_nobody(server, client):

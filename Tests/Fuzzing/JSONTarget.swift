@@ -7,7 +7,7 @@ public func fuzzJSON(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     for purpose in [JSONReader.Purpose.request, .answer] {
         var reader = JSONReader(bytes, purpose: purpose)
         guard let task = try? reader.document(TESTask.self), reader.problems.isEmpty else { continue }
-        var problems: [RequestProblem] = []
+        var problems = RequestProblems()
         task.validate(&problems, at: "")
         let written = JSONWriter.encode(task)
         var again = JSONReader(written, purpose: .answer)

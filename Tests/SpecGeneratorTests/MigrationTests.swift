@@ -61,6 +61,34 @@ import YAML
         #expect(throws: MigrationError.self) { try Self.migration("", path: "spec/migrations/\(file)") }
     }
 
+    /// A carriage return ends a comment for PostgreSQL.
+    @Test func aNameOfTheDocumentStaysInItsCommentAndItsQuotationMarks() throws {
+        let name = "a\rDROP TABLE jobs;\n-- b\u{2028}"
+        func input(_ properties: String) throws -> GeneratorPipeline.Input {
+            let document = """
+                openapi: 3.0.1
+                info: {title: Jobs, version: 1.0.0}
+                components: {schemas: {Job: {type: object, properties: {\(properties)}}}}
+                """
+            let tables = "tables: [{name: jobs, schema: Job, key: {name: job, type: uuid}}]"
+            return .init(
+                document: "spec.yaml", files: ["spec.yaml": try parseYAML(document, file: "spec.yaml")],
+                persistence: try parseYAML(tables, file: "persistence.yaml"))
+        }
+        let report = try GeneratorPipeline().difference(
+            from: try input("b: {type: string}"),
+            to: try input(#"b: {type: string}, "a\rDROP TABLE jobs;\n-- b\L": {type: string}"#))
+        #expect(report.changes.count == 1)
+        #expect(!report.text.contains("\r"))
+        let draft = try #require(report.draft?.file(title: "One\rDROP TABLE jobs;"))
+        #expect(draft.split(whereSeparator: \.isNewline).first == "-- One DROP TABLE jobs;")
+        let migration = try Self.migration(draft)
+        let column = "\"" + name.lowercased() + "\""
+        #expect(migration.expand == ["ALTER TABLE public.jobs ADD COLUMN \(column) text"])
+        #expect(migration.contract.isEmpty)
+        #expect(!draft.replacing(column, with: "").contains("\r"))
+    }
+
     @Test func aHistoryHasNoGaps() throws {
         let files = ["0004-c.sql", "0002-a.sql", "0003-b.sql"].map { (path: $0, text: "") }
         #expect(try MigrationHistory(files: files).migrations.map(\.name) == ["a", "b", "c"])

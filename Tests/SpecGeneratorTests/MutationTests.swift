@@ -8,6 +8,8 @@ import YAML
 /// code and the tables where it matters there.
 @Suite struct MutationTests {
     struct Mutation: Sendable, CustomTestStringConvertible {
+        /// Actions of an overlay that make what is changed, where the document has no such thing.
+        var given = ""
         /// Actions of an overlay that make the change.
         var actions: String
         var weight: SpecChange.Weight
@@ -18,7 +20,7 @@ import YAML
         /// Part of the migration's draft; empty where the tables stay.
         var migration = ""
 
-        var testDescription: String { actions }
+        var testDescription: String { given.isEmpty ? actions : "\(given); \(actions)" }
     }
 
     private static let schemas = "$.components.schemas"
@@ -137,6 +139,45 @@ import YAML
         .init(
             actions: remove("\(schemas).tesTask.properties.id.readOnly"), weight: .compatible,
             report: "id: clients may set it now", seenIn: ["JSON.swift"]),
+        // Patterns
+        .init(
+            actions: update("\(schemas).tesTask.properties.name", "{pattern: '^[a-z]+$'}"), weight: .breaking,
+            report: "name: the pattern ^[a-z]+$ is new", seenIn: ["Validation.swift"]),
+        .init(
+            actions: update("\(schemas).tesExecutorLog.properties.stdout", "{pattern: a}"), weight: .compatible,
+            report: "stdout: the pattern a is new", seenIn: []),
+        .init(
+            given: update("\(schemas).tesTask.properties.name", "{pattern: '^[a-z]+$'}"),
+            actions: update("\(schemas).tesTask.properties.name", "{pattern: '^[a-z]*$'}"), weight: .breaking,
+            report: "name: the pattern was ^[a-z]+$ and is ^[a-z]*$", seenIn: ["Validation.swift"]),
+        .init(
+            given: update("\(schemas).tesExecutorLog.properties.stdout", "{pattern: a}"),
+            actions: update("\(schemas).tesExecutorLog.properties.stdout", "{pattern: ab}"), weight: .breaking,
+            report: "stdout: the pattern was a and is ab", seenIn: []),
+        .init(
+            given: update("\(schemas).tesExecutorLog.properties.stdout", "{pattern: a}"),
+            actions: remove("\(schemas).tesExecutorLog.properties.stdout.pattern"), weight: .breaking,
+            report: "stdout: the pattern a is gone", seenIn: []),
+        .init(
+            given: update("$.paths['/tasks'].get.parameters[?@.name == 'name_prefix'].schema", "{pattern: a}"),
+            actions: remove("$.paths['/tasks'].get.parameters[?@.name == 'name_prefix'].schema.pattern"),
+            weight: .compatible, report: "name_prefix: the pattern a is gone", seenIn: ["Operations.swift"]),
+        // Beside a reference, and of its parts
+        .init(
+            given: update(schemas, "{tesName: {type: string, maxLength: 9}}") + ", "
+                + remove("\(schemas).tesTask.properties.name.type") + ", "
+                + update("\(schemas).tesTask.properties.name", "{$ref: '#/components/schemas/tesName'}"),
+            actions: update("\(schemas).tesTask.properties.name", "{pattern: '^[a-z]+$'}"), weight: .breaking,
+            report: "name: the pattern ^[a-z]+$ is new", seenIn: ["Validation.swift"]),
+        .init(
+            given: update(schemas, "{tesName: {type: string, maxLength: 9}}"),
+            actions: remove("\(schemas).tesTask.properties.name.type") + ", "
+                + update("\(schemas).tesTask.properties.name", "{$ref: '#/components/schemas/tesName', maxLength: 5}"),
+            weight: .breaking, report: "name: maxLength was not given and is 5.0", seenIn: ["Validation.swift"]),
+        .init(
+            actions: update(
+                "\(schemas).tesServiceInfo.allOf", "[{type: object, properties: {motto: {type: string}}}]"),
+            weight: .breaking, report: "tesServiceInfo/allOf: it had 2 parts and has 3", seenIn: types),
         // Properties
         .init(
             actions: update("\(schemas).tesExecutor.properties", "{nice: {type: integer}}"), weight: .compatible,
@@ -209,12 +250,8 @@ import YAML
 
     @Test(arguments: mutations)
     func isSeenEverywhereItMatters(_ mutation: Mutation) throws {
-        let before = try ProjectSpecificationTests.input()
-        var after = before
-        let document = ProjectSpecificationTests.document
-        let actions = "overlay: 1.0.0\nactions: [\(mutation.actions)]\n"
-        after.files[document] = try Overlay(try parseYAML(actions, file: "mutation.yaml")).apply(
-            to: try #require(before.files[document]))
+        let before = try changed(try ProjectSpecificationTests.input(), mutation.given)
+        let after = try changed(before, mutation.actions)
         let difference = try GeneratorPipeline().difference(from: before, to: after)
         let changes = difference.changes
         let lines = changes.map(\.description)
@@ -231,6 +268,16 @@ import YAML
         }
         // Back again is a difference, too.
         #expect(try !GeneratorPipeline().difference(from: after, to: before).changes.isEmpty)
+    }
+
+    private func changed(_ input: GeneratorPipeline.Input, _ actions: String) throws -> GeneratorPipeline.Input {
+        if actions.isEmpty { return input }
+        var result = input
+        let document = ProjectSpecificationTests.document
+        let overlay = "overlay: 1.0.0\nactions: [\(actions)]\n"
+        result.files[document] = try Overlay(try parseYAML(overlay, file: "mutation.yaml")).apply(
+            to: try #require(input.files[document]))
+        return result
     }
 
     @Test func theSameDocumentHasNoDifference() throws {

@@ -34,12 +34,25 @@ import YAML
         for file in try SwiftCompiler.runtime() {
             let code = try String(contentsOfFile: file, encoding: .utf8)
             declared += code.matches(
-                of: /(?m)^(?:package |public |final )*(?:struct|enum|protocol|class|typealias) (\w+)/
+                of:
+                    /(?m)^(?:@safe |nonisolated |package |public |final )*(?:struct|enum|protocol|class|typealias) (\w+)/
             )
             .map { String($0.output.1) }
         }
         #expect(declared.count > 10)
         for name in declared { #expect(Self.isRefused(name), "\(name)") }
+    }
+
+    /// What no type of a document may be called, no client may be called, but by the name that it has anyway.
+    @Test(arguments: ["Self", "String", "Task", "ClientTransport", "JSONReader", "Input", "TESHandlers", "TESClient"])
+    func refusesTheSameNamesForAClient(_ name: String) throws {
+        let text = #"{"document": "a", "access": "public", "parts": ["types", "client"], "clientName": "\#(name)"}"#
+        let node = try parseYAML(text, file: "tes-generate.json")
+        if name == "TESClient" {
+            #expect(throws: Never.self) { try GeneratorConfiguration(node) }
+        } else {
+            #expect(throws: Diagnostics.self) { try GeneratorConfiguration(node) }
+        }
     }
 
     @Test func takesOtherNames() {

@@ -14,7 +14,12 @@ actor SwiftCompiler {
 
     private var free = 2
     private var waiting: [CheckedContinuation<Void, Never>] = []
-    private var postgres: Task<[String], any Error>?
+    /// A module for others to import: flags that find it, and its object file.
+    struct Module: Sendable {
+        var flags: [String]
+        var object: String
+    }
+    private var compiledPostgres: Task<Module, any Error>?
 
     /// What every target is compiled with: the manifest's upcoming features, warnings as errors.
     nonisolated static func settings(isStrict: Bool = true) throws -> [String] {
@@ -36,27 +41,44 @@ actor SwiftCompiler {
         .sorted().map { url.appending(path: $0).path(percentEncoded: false) }
     }
 
-    /// Flags that find the module that generated statements import; it is compiled once.
-    func postgresFlags() async throws -> [String] {
-        if postgres == nil {
-            postgres = Task {
+    /// The module that generated statements import; it is compiled once.
+    func postgres() async throws -> Module {
+        if compiledPostgres == nil {
+            compiledPostgres = Task {
                 let folder = Self.root.appending(path: ".build/golden-modules")
                 try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
                 let include = try await run(["pkg-config", "--cflags", "libpq"]).output
                 let flags =
                     include.split(whereSeparator: \.isWhitespace).flatMap { ["-Xcc", String($0)] }
                     + ["-I", Self.root.appending(path: "Sources/CLibPQ").path(percentEncoded: false)]
-                let result = try await run(
-                    ["swiftc", "-emit-module", "-module-name", "Postgres", "-o"]
+                let object = folder.appending(path: "Postgres.o").path(percentEncoded: false)
+                try await require(
+                    ["swiftc", "-wmo", "-parse-as-library", "-module-name", "Postgres", "-c", "-o", object]
+                        + ["-emit-module", "-emit-module-path"]
                         + [folder.appending(path: "Postgres.swiftmodule").path(percentEncoded: false)]
-                        + Self.settings(isStrict: false)
-                        + flags + Self.sources(of: "Sources/Postgres"))
-                try #require(result.status == 0, "\(result.output)")
-                return flags + ["-I", folder.path(percentEncoded: false)]
+                        + Self.settings(isStrict: false) + flags + Self.sources(of: "Sources/Postgres"))
+                return Module(flags: flags + ["-I", folder.path(percentEncoded: false)], object: object)
             }
         }
-        guard let postgres else { throw CancellationError() }
-        return try await postgres.value
+        guard let compiledPostgres else { throw CancellationError() }
+        return try await compiledPostgres.value
+    }
+
+    /// Flags that find Hummingbird as this package's build has it: those that the server is compiled with. Nil where it was not built
+    /// into `.build/debug`.
+    nonisolated static func hummingbirdFlags() throws -> [String]? {
+        guard
+            let plan = try? String(contentsOf: root.appending(path: ".build/debug.yaml"), encoding: .utf8),
+            let line = plan.split(separator: "\n").first(where: {
+                $0.hasPrefix("    args: [") && $0.contains("\"-module-name\",\"Server\",")
+            })
+        else { return nil }
+        var arguments = try JSONDecoder().decode([String].self, from: Data(line.drop { $0 != "[" }.utf8))[...]
+        var flags: [String] = []
+        while let argument = arguments.popFirst() {
+            if ["-I", "-Xcc"].contains(argument), let value = arguments.popFirst() { flags += [argument, value] }
+        }
+        return flags
     }
 
     nonisolated static func temporaryFolder() throws -> URL {
@@ -84,6 +106,12 @@ actor SwiftCompiler {
             do { try process.run() } catch { continuation.resume(throwing: error) }
         }
         return Result(status: status, output: try String(contentsOf: log, encoding: .utf8))
+    }
+
+    /// Runs a program that has to succeed.
+    func require(_ arguments: [String]) async throws {
+        let result = try await run(arguments)
+        try #require(result.status == 0, "\(result.output)")
     }
 
     private func enter() async {

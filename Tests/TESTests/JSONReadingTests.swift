@@ -191,20 +191,20 @@ import Testing
             "outputs":[{"path":"/o"}],"resources":{"cpu_cores":-1,"ram_gb":2e9}}
             """
         let task = try #require(try Reading(text, as: TESTask.self, .request).value)
-        var problems: [RequestProblem] = []
+        var problems = RequestProblems()
         task.validate(&problems, at: "")
         #expect(
-            Set(problems.map(\.pointer)) == [
+            Set(problems.first.map(\.pointer)) == [
                 "/executors/0/image", "/executors/0/command", "/inputs/0/path", "/outputs/0/url",
                 "/resources/cpu_cores",
                 "/resources/ram_gb",
             ])
-        #expect(problems.count == 6)
+        #expect(problems.first.count == 6)
     }
 
     @Test func aTaskNeedsAnExecutor() {
-        var problems: [RequestProblem] = []
+        var problems = RequestProblems()
         TESTask().validate(&problems, at: "")
-        #expect(problems.map(\.description) == ["/executors is required and needs at least one item"])
+        #expect(problems.told.map(\.description) == ["/executors is required and needs at least one item"])
     }
 }

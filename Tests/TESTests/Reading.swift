@@ -13,7 +13,7 @@ struct Reading<Value: JSONValue> {
     init(_ bytes: [UInt8], as type: Value.Type = Value.self, _ purpose: JSONReader.Purpose) throws(JSONSyntaxError) {
         var reader = JSONReader(bytes, purpose: purpose)
         value = try reader.document(type)
-        problems = reader.problems.map(\.description)
+        problems = reader.problems.told.map(\.description)
     }
 }
 

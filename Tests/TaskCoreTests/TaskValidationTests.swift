@@ -252,4 +252,22 @@ struct TaskValidationTests {
             #""resources": {"backend_parameters": {"QUEUE": "x"}, "backend_parameters_strict": true}"#)
         #expect(try accept(strict, rules: rules).warnings.isEmpty)
     }
+
+    @Test func aMillionWrongValuesAreToldInPart() throws {
+        let volumes = Array(repeating: "relative", count: 1_000_000)
+        let task = TESTask(executors: [TESExecutor(image: "i", command: ["true"])], volumes: volumes)
+        let error = #expect(throws: InvalidRequest.self) { try TaskValidation.accept(task, rules: Self.rules) }
+        let problems = try #require(error).problems
+        #expect(problems.count == RequestProblems.most + 1)
+        #expect(problems.first?.pointer == "/volumes/0")
+        #expect(problems.last == RequestProblem("", "and more: these are the first 200 problems"))
+    }
+
+    @Test func warningsAreToldInPart() throws {
+        let names = (0..<1000).map { #""k\#($0)": "v""# }.joined(separator: ",")
+        let result = try accept(Self.task(#""resources": {"backend_parameters": {\#(names)}}"#))
+        #expect(result.task.resources?.backendParameters == nil)
+        #expect(result.warnings.count == 101)
+        #expect(result.warnings.last == "and more: these are the first 100 warnings")
+    }
 }

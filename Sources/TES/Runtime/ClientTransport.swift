@@ -1,5 +1,5 @@
 /// What carries a client's requests; the program that uses the client brings one.
-package protocol ClientTransport: Sendable {
+nonisolated package protocol ClientTransport: Sendable {
     /// - Parameters:
     ///   - path: percent-encoded, relative to the server's base path.
     ///   - query: names and values, not yet encoded.
@@ -10,7 +10,7 @@ package protocol ClientTransport: Sendable {
 }
 
 /// A server's answer as it came.
-package struct ClientAnswer: Sendable {
+nonisolated package struct ClientAnswer: Sendable {
     package var status: Int
     package var body: [UInt8]
 
@@ -29,12 +29,12 @@ package struct ClientAnswer: Sendable {
         } catch {
             throw .unreadable(error.description)
         }
-        throw .unreadable(reader.problems.map(\.description).joined(separator: "; "))
+        throw .unreadable(reader.problems.told.map(\.description).joined(separator: "; "))
     }
 }
 
 /// Why a client got no value.
-package enum ClientError: Error, Sendable {
+nonisolated package enum ClientError: Error, Sendable {
     /// The server answered with another status than 2xx.
     case refused(status: Int, body: String)
     /// The answer does not follow the specification.

@@ -1,4 +1,4 @@
-extension Timestamp {
+nonisolated extension Timestamp {
     /// RFC 3339 in UTC with microseconds, for PostgreSQL.
     package var databaseText: String {
         let milliseconds = text

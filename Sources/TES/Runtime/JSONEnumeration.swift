@@ -1,12 +1,12 @@
 /// A generated enumeration: the specification's values, and what a client met beyond them.
-package protocol JSONEnumeration: Codable, Hashable, Sendable {
+nonisolated package protocol JSONEnumeration: Codable, Hashable, Sendable {
     static var allCases: [Self] { get }
     init(rawValue: String)
     var rawValue: String { get }
     static func unrecognized(_ value: String) -> Self
 }
 
-extension JSONEnumeration {
+nonisolated extension JSONEnumeration {
     package init(from decoder: any Decoder) throws {
         self.init(rawValue: try decoder.singleValueContainer().decode(String.self))
     }
@@ -27,7 +27,7 @@ extension JSONEnumeration {
 }
 
 /// A 64-bit integer that JSON carries as text; a number is read too.
-struct Int64Text: Codable {
+nonisolated struct Int64Text: Codable {
     var value: Int64
 
     init(value: Int64) { self.value = value }

@@ -1,5 +1,5 @@
 /// Text that is no JSON (RFC 8259): where, counted in bytes from 0, and why.
-package struct JSONSyntaxError: Error, Hashable, Sendable, CustomStringConvertible {
+nonisolated package struct JSONSyntaxError: Error, Hashable, Sendable, CustomStringConvertible {
     package var offset: Int
     package var message: String
 
@@ -7,7 +7,7 @@ package struct JSONSyntaxError: Error, Hashable, Sendable, CustomStringConvertib
 }
 
 /// The name of a member, as far as generated code needs it to know which one it is.
-package struct JSONKey {
+nonisolated package struct JSONKey {
     /// Where its quotation mark is.
     let start: Int
     /// Bytes of the name, escapes resolved.
@@ -21,11 +21,11 @@ package struct JSONKey {
 /// Reads JSON straight into generated structures.
 ///
 /// Malformed text is thrown; a value of the wrong type is noted in ``problems`` with its JSON pointer and skipped, so that one
-/// pass finds everything. `null` as a member's value counts as absent; inside an array it is a problem.
+/// pass finds up to ``RequestProblems/most`` of them. `null` as a member's value counts as absent; inside an array it is a problem.
 ///
 /// The reader looks at the document's memory directly, and only while ``document(_:)`` runs; every place is compared with ``count`` before
 /// it is read, in ``peek`` and ``scan(from:)``.
-@safe package struct JSONReader {
+@safe nonisolated package struct JSONReader {
     /// Whose text is read: a request's (strict about enumerations, without read-only members, defaults filled in) or an answer's.
     package enum Purpose: Sendable { case request, answer }
 
@@ -45,7 +45,7 @@ package struct JSONKey {
     private let purpose: Purpose
     /// Whether the text read last holds U+0000, which only an escape can write.
     var hasNUL = false
-    package private(set) var problems: [RequestProblem] = []
+    package private(set) var problems = RequestProblems()
 
     package var ignoresReadOnly: Bool { purpose == .request }
     package var fillsIn: Bool { purpose == .request }
@@ -283,7 +283,10 @@ package struct JSONKey {
         }
         while true {
             steps[depth - 1] = ~elements.count
-            if peek == 110 {
+            if problems.hasMore {
+                // The document is refused whatever follows: nothing of it is kept any more.
+                try skip()
+            } else if peek == 110 {
                 try word("null")
                 note("must not be null")
                 elements.append(placeholder())
@@ -362,17 +365,11 @@ package struct JSONKey {
         note("is required", inside: name)
     }
 
-    private static let mostProblems = 100
-
     private mutating func note(_ message: String, inside name: String? = nil) {
-        guard problems.count <= Self.mostProblems else { return }
-        if problems.count == Self.mostProblems {
-            problems.append(RequestProblem("", "and more: these are the first \(Self.mostProblems) problems"))
-            return
-        }
+        if problems.hasMore { return }
         var place = ""
         for level in 0..<depth { place += "/" + step(steps[level]) }
-        problems.append(RequestProblem(place + (name.map { "/" + pointerSegment($0) } ?? ""), message))
+        problems.addUnread(place + (name.map { "/" + pointerSegment($0) } ?? ""), message)
     }
 
     private func step(_ step: Int) -> String {
@@ -453,6 +450,6 @@ package struct JSONKey {
 }
 
 /// A name as a segment of a JSON pointer (RFC 6901).
-package func pointerSegment(_ name: String) -> String {
+nonisolated package func pointerSegment(_ name: String) -> String {
     name.replacing("~", with: "~0").replacing("/", with: "~1")
 }

@@ -1,5 +1,5 @@
 /// Numbers and texts, character by character.
-extension JSONReader {
+nonisolated extension JSONReader {
     /// A number as the document writes it.
     struct Number {
         var start: Int

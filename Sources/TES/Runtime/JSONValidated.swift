@@ -1,4 +1,4 @@
 /// A generated structure whose requests can be checked.
-package protocol JSONValidated {
-    func validate(_ problems: inout [RequestProblem], at pointer: String)
+nonisolated package protocol JSONValidated {
+    func validate(_ problems: inout RequestProblems, at pointer: String)
 }

@@ -1,7 +1,7 @@
 import Synchronization
 
 /// A generated structure with a direct reader and writer.
-package protocol JSONValue: Sendable {
+nonisolated package protocol JSONValue: Sendable {
     /// Reads a value; nil for null, and for another type than an object, which is noted in the reader's problems.
     static func read(_ reader: inout JSONReader) throws(JSONSyntaxError) -> Self?
     func write(_ writer: inout JSONWriter)
@@ -11,7 +11,7 @@ package protocol JSONValue: Sendable {
 ///
 /// It writes to memory of its own, which it takes from writers that are done and leaves to later ones: half of the time went into fresh
 /// pages, and much of the rest into an array's checks at each byte.
-@safe package struct JSONWriter: ~Copyable {
+@safe nonisolated package struct JSONWriter: ~Copyable {
     /// Properties of later views are left out; see `x-view` in spec/overlay.yaml.
     package let viewLevel: Int
     private var memory: UnsafeMutablePointer<UInt8>
@@ -229,7 +229,7 @@ package protocol JSONValue: Sendable {
 }
 
 /// Memory of writers that are done, for the next ones: a few pieces, none of them large.
-private enum SpareMemory {
+nonisolated private enum SpareMemory {
     private static let mostPieces = 4
     private static let largest = 1 << 20
     /// Addresses and sizes; who takes one out is the only one to have it.

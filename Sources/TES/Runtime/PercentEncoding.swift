@@ -1,5 +1,5 @@
 /// `%41` → `A`; nil where an escape is cut short or the result is no UTF-8.
-package func percentDecoded(_ text: String, plusIsSpace: Bool = false) -> String? {
+nonisolated package func percentDecoded(_ text: String, plusIsSpace: Bool = false) -> String? {
     guard text.utf8.contains(where: { $0 == 37 || $0 == 43 }) else { return text }
     var bytes: [UInt8] = []
     var rest = text.utf8.makeIterator()
@@ -19,7 +19,7 @@ package func percentDecoded(_ text: String, plusIsSpace: Bool = false) -> String
 }
 
 /// Everything but RFC 3986's unreserved characters as `%XX`; `keeping` names more bytes to leave alone.
-package func percentEncoded(_ text: String, keeping: String = "") -> String {
+nonisolated package func percentEncoded(_ text: String, keeping: String = "") -> String {
     let kept = Set(keeping.utf8)
     let hexadecimal = Array("0123456789ABCDEF".utf8)
     var bytes: [UInt8] = []

@@ -1,8 +1,8 @@
 /// Path and query parameters of one request, decoded; what is wrong with them is collected.
-package struct RequestParameters: Sendable {
+nonisolated package struct RequestParameters: Sendable {
     private let pathValues: [String: String]
     private let query: [(name: String, value: String)]
-    private var problems: [RequestProblem] = []
+    private var problems = RequestProblems()
 
     /// - Parameters:
     ///   - path: values of the path's parameters, still percent-encoded.
@@ -15,7 +15,7 @@ package struct RequestParameters: Sendable {
             let name = percentDecoded(String(halves[0]), plusIsSpace: true)
             let value = percentDecoded(halves.count > 1 ? String(halves[1]) : "", plusIsSpace: true)
             guard let name, let value, !name.utf8.contains(0), !value.utf8.contains(0) else {
-                problems.append(RequestProblem("?" + halves[0], "is not valid percent-encoded UTF-8 text"))
+                problems.add("?" + halves[0], "is not valid percent-encoded UTF-8 text")
                 continue
             }
             pairs.append((name, value))
@@ -50,17 +50,17 @@ package struct RequestParameters: Sendable {
     ) -> [String] {
         let values = strings(name)
         if !values.isEmpty, values.count < minItems {
-            problems.append(RequestProblem("?" + name, "must be given at least \(minItems) times"))
+            problems.add("?" + name, "must be given at least \(minItems) times")
         }
         if values.count > maxItems {
-            problems.append(RequestProblem("?" + name, "may be given at most \(maxItems) times"))
+            problems.add("?" + name, "may be given at most \(maxItems) times")
         }
         for value in values { check(value, name, bounds) }
         return values
     }
 
     private mutating func check(_ text: String, _ name: String, _ bounds: TextBounds) {
-        if let problem = bounds.problem(text) { problems.append(RequestProblem("?" + name, problem)) }
+        if let problem = bounds.problem(text) { problems.add("?" + name, problem) }
     }
 
     /// All values in order of appearance; empty ones keep their place.
@@ -79,7 +79,7 @@ package struct RequestParameters: Sendable {
     private mutating func integer<Value: FixedWidthInteger>(_ name: String, minimum: Value, maximum: Value) -> Value? {
         guard let text = string(name) else { return nil }
         if let value = Value(text), (minimum...maximum).contains(value) { return value }
-        problems.append(RequestProblem("?" + name, "must be a whole number from \(minimum) to \(maximum)"))
+        problems.add("?" + name, "must be a whole number from \(minimum) to \(maximum)")
         return nil
     }
 
@@ -91,7 +91,7 @@ package struct RequestParameters: Sendable {
             $0.rawValue == text || ignoresCase && $0.rawValue.lowercased() == text.lowercased()
         }
         if let value { return value }
-        problems.append(RequestProblem("?" + name, "must be \(Value.choices)"))
+        problems.add("?" + name, "must be \(Value.choices)")
         return nil
     }
 
@@ -102,7 +102,7 @@ package struct RequestParameters: Sendable {
 }
 
 /// Bounds of a parameter's text, counted in Unicode scalars.
-package struct TextBounds: Sendable {
+nonisolated package struct TextBounds: Sendable {
     private let minLength: Int
     private let maxLength: Int
     private let patterns: [(pattern: TextPattern, text: String)]

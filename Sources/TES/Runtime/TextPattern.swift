@@ -1,7 +1,7 @@
 /// A regular expression that the generator compiled; matching takes time in proportion to the text, whatever the expression.
 ///
 /// It simulates all alternatives side by side: https://swtch.com/~rsc/regexp/regexp1.html
-package struct TextPattern: Sendable {
+nonisolated package struct TextPattern: Sendable {
     package enum Step: Sendable {
         /// Takes one Unicode scalar out of ranges: the first and the last of each by turns, which compiles faster than ranges do.
         case take([UInt32])

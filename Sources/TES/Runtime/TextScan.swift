@@ -2,12 +2,12 @@
 /// most of the time of reading and writing goes.
 
 /// The high bit of each of eight bytes.
-let highBits: UInt64 = 0x8080_8080_8080_8080
+nonisolated let highBits: UInt64 = 0x8080_8080_8080_8080
 
 /// The high bit of each byte that is below 32, a quotation mark or a backslash; exact up to the first such byte.
 /// https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord
 @inline(__always)
-func specialBytes(_ word: UInt64) -> UInt64 {
+nonisolated func specialBytes(_ word: UInt64) -> UInt64 {
     let ones: UInt64 = 0x0101_0101_0101_0101
     let quote = word ^ (ones &* 34)
     let backslash = word ^ (ones &* 92)

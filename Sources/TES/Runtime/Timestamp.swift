@@ -1,5 +1,5 @@
 /// A point in time in microseconds since 1970-01-01T00:00:00Z, as PostgreSQL keeps it.
-package struct Timestamp: Hashable, Sendable, Comparable {
+nonisolated package struct Timestamp: Hashable, Sendable, Comparable {
     package var microseconds: Int64
 
     package init(microseconds: Int64) { self.microseconds = microseconds }
@@ -127,7 +127,7 @@ package struct Timestamp: Hashable, Sendable, Comparable {
     }
 }
 
-extension Timestamp: Codable {
+nonisolated extension Timestamp: Codable {
     package init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         let text = try container.decode(String.self)

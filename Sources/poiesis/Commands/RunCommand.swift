@@ -96,7 +96,7 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     /// The document, and what in it could not be read.
-    private func readTask() throws -> (TESTask, [RequestProblem]) {
+    private func readTask() throws -> (TESTask, RequestProblems) {
         var reader = JSONReader(try readInput(file), purpose: .request)
         do throws(JSONSyntaxError) {
             if let task = try reader.document(TESTask.self) { return (task, reader.problems) }

@@ -85,9 +85,9 @@ struct Session {
 
     /// What the specification has against the task; seen without a server.
     var problems: [RequestProblem] {
-        var problems: [RequestProblem] = []
+        var problems = RequestProblems()
         task.validate(&problems, at: "")
-        return problems
+        return problems.told
     }
 
     /// The task at its end.
