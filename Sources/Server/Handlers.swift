@@ -130,7 +130,7 @@ package struct Handlers: TESHandlers {
             filter, size: Int(input.pageSize ?? Self.defaultPageSize), after: after, for: context.principal)
         let next = page.hasMore ? page.tasks.last.map { token.encode($0.id) } ?? "" : ""
         let envelope = TESListTasksResponse(tasks: [], nextPageToken: next)
-        let firstSize = input.view == .full ? 4 : Self.chunkSize
+        let firstSize = input.view == .minimal ? Self.chunkSize : 4
         if page.tasks.count <= firstSize || input.view == .minimal {
             var answer = envelope
             answer.tasks = try await store.tasks(

@@ -272,21 +272,22 @@ struct StatementRenderer {
     }
 
     private func assemble(_ name: String, _ root: TableModel, _ tables: [TableModel], _ source: inout Source) {
-        source.line("/// Root values by key from the results of ``selects(viewLevel:isRange:)``.")
+        source.line("/// Root values with their keys, in order of the keys, from the results of ``selects(viewLevel:isRange:)``.")
         source.block(
-            "\(access) static func assemble(_ results: [PostgresResult], viewLevel: Int) throws(PostgresError) -> [String: \(name)]"
+            "\(access) static func assemble(_ results: [PostgresResult], viewLevel: Int) throws(PostgresError) -> [(key: String, value: \(name))]"
         ) { source in
             let children = tables.enumerated().filter { $0.element.parent != nil }
             for (index, table) in children {
                 source.line("var \(rowsName(table)) = ChildRows(results[\(index)])")
             }
-            source.line("var values: [String: \(name)] = [:]")
+            source.line("var values: [(key: String, value: \(name))] = []")
+            source.line("values.reserveCapacity(results[0].rows.count)")
             let rootRow = rowName(root)
             source.block("for \(rootRow) in results[0].rows") { source in
                 source.line("var row = \(rootRow)")
                 source.line("let key = try row.key()")
                 decodeWithChildren(root, tables, &source)
-                source.line("values[key] = value")
+                source.line("values.append((key, value))")
             }
             for (_, table) in children { source.line("try \(rowsName(table)).finish()") }
             source.line("return values")

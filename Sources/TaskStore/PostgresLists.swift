@@ -68,9 +68,15 @@ extension PostgresTaskStore {
         // Of a range whose ends it does not know PostgreSQL expects so much that it would compile the statement.
         let settings = isContiguous ? [Statement("SET LOCAL jit = off")] : []
         let results = try await read(Self.snapshot(settings + selects)).dropLast().suffix(selects.count)
-        let tasks = try decoded { () throws(PostgresError) in
+        let found = try decoded { () throws(PostgresError) in
             try TESTaskStatements.assemble(Array(results), viewLevel: view.position)
         }
+        // A page is newest first, rows come by key.
+        if found.lazy.reversed().map(\.key).elementsEqual(texts) {
+            return zip(found.reversed(), page).map { $0.value.identified($0.key, $1.state) }
+        }
+        // Attempts' tasks come as they please, and tasks of a page may have vanished.
+        let tasks = Dictionary(found.map { ($0.key, $0.value) }) { first, _ in first }
         return zip(page, texts).compactMap { tasks[$1]?.identified($1, $0.state) }
     }
 

@@ -197,7 +197,7 @@ package final class PostgresTaskStore: TaskStore {
         let tasks = try decoded { () throws(PostgresError) in
             try TESTaskStatements.assemble(Array(results.dropFirst()), viewLevel: view.position)
         }
-        return tasks[id.description].map { $0.identified(id.description, taskState) }
+        return tasks.first.map { $0.value.identified(id.description, taskState) }
     }
 
     private func states(_ ids: [TaskID]) async throws(TaskStoreError) -> [TaskID: StateReads.Row] {
