@@ -90,6 +90,7 @@ let package = Package(
         .target(name: "HTTPClient", dependencies: ["CLibCurl", crypto]),
         .target(name: "LocalSystem", dependencies: ["CLinux"]),
         .target(name: "Gzip", dependencies: ["CLibZ"]),
+        .target(name: "KubernetesAPI", dependencies: ["HTTPClient", "LocalSystem", "YAML"], plugins: generated),
 
         // Tasks
         .target(name: "TaskCore", dependencies: ["TES"]),
@@ -137,6 +138,8 @@ let package = Package(
         .testTarget(
             name: "HTTPClientTests", dependencies: ["HTTPClient", "TestServers"],
             exclude: ["vectors.json", "make-vectors.py"]),
+        .testTarget(
+            name: "KubernetesAPITests", dependencies: ["HTTPClient", "KubernetesAPI", "LocalSystem", "TestServers"]),
         .testTarget(name: "FilerTests", dependencies: ["Filer", "HTTPClient", "LocalSystem", "TES", "TaskCore"]),
         .testTarget(name: "LocalSystemTests", dependencies: ["LocalSystem"]),
         .testTarget(
