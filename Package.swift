@@ -100,6 +100,7 @@ let package = Package(
         .target(
             name: "ContainerBackend",
             dependencies: ["HTTPClient", "LocalSystem", "Orchestrator", "TaskCore", crypto]),
+        .target(name: "KubernetesAPI", plugins: generated),
         .target(
             name: "Server",
             dependencies: [

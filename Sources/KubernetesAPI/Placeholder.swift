@@ -1,0 +1,1 @@
+// Lets SwiftPM see a Swift target here; the sources are generated.
