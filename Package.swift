@@ -101,6 +101,7 @@ let package = Package(
             name: "ContainerBackend",
             dependencies: ["HTTPClient", "LocalSystem", "Orchestrator", "TaskCore", crypto]),
         .target(name: "KubernetesAPI", plugins: generated),
+        .target(name: "KubernetesBackend", dependencies: ["KubernetesAPI", "TES", "TaskCore"]),
         .target(
             name: "Server",
             dependencies: [
@@ -148,6 +149,9 @@ let package = Package(
                 "TaskStore",
                 logging,
             ]),
+        .testTarget(
+            name: "KubernetesBackendTests", dependencies: ["KubernetesAPI", "KubernetesBackend", "TES", "TaskCore"],
+            exclude: ["Golden"]),
         .testTarget(name: "ArchitectureTests"),
     ]
 )
