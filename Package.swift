@@ -103,7 +103,7 @@ let package = Package(
             dependencies: ["HTTPClient", "LocalSystem", "Orchestrator", "TaskCore", crypto]),
         .target(
             name: "KubernetesBackend",
-            dependencies: ["Filer", "LocalSystem", "Orchestrator", "TES", "TaskCore", logging]),
+            dependencies: ["Filer", "KubernetesAPI", "LocalSystem", "Orchestrator", "TES", "TaskCore", logging]),
         .target(
             name: "Server",
             dependencies: [
@@ -158,8 +158,10 @@ let package = Package(
         .testTarget(
             name: "KubernetesBackendTests",
             dependencies: [
-                "Filer", "KubernetesBackend", "LocalSystem", "Orchestrator", "TES", "TaskCore", "TaskStore", logging,
-            ]),
+                "Filer", "KubernetesAPI", "KubernetesBackend", "LocalSystem", "Orchestrator", "TES", "TaskCore",
+                "TaskStore", logging,
+            ],
+            exclude: ["Golden"]),
         .testTarget(name: "ArchitectureTests"),
     ]
 )

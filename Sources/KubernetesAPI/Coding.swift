@@ -6,7 +6,7 @@ func decoded<Value: JSONValue>(_ type: Value.Type, _ bytes: [UInt8]) throws(Kube
     } catch {
         throw .unreadable(error.description)
     }
-    throw .unreadable(reader.problems.prefix(5).map(\.description).joined(separator: "; "))
+    throw .unreadable(reader.problems.told.prefix(5).map(\.description).joined(separator: "; "))
 }
 
 extension ObjectList: JSONValue {

@@ -25,14 +25,9 @@ nonisolated package struct JSONKey {
 ///
 /// The reader looks at the document's memory directly, and only while ``document(_:)`` runs; every place is compared with ``count`` before
 /// it is read, in ``peek`` and ``scan(from:)``.
-<<<<<<< HEAD
 @safe nonisolated package struct JSONReader {
-    /// Whose text is read: a request's (strict about enumerations, without read-only members, defaults filled in) or an answer's.
-=======
-@safe package struct JSONReader {
     /// Whose text is read: a request's (strict about enumerations, without U+0000 and read-only members, defaults filled in) or an
     /// answer's.
->>>>>>> e861bddffbb83a380ccac0f04ee88390917eb61b
     package enum Purpose: Sendable { case request, answer }
 
     private static let maximumDepth = 64
