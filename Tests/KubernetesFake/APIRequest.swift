@@ -2,12 +2,15 @@ import Foundation
 
 /// One request to the API.
 package struct APIRequest: Sendable {
+    /// `GET`, `POST` …
     package var method: String
     /// The path, percent-decoded part by part.
     package var path: [String]
+    /// Parameters, decoded; of one that is there twice the last.
     package var query: [String: String]
     /// Names in lower case.
     package var headers: [String: String]
+    /// Empty where there is none.
     package var body: [UInt8]
 
     /// - Parameter target: the path with its query, as it stands in the request's first line.
@@ -35,8 +38,11 @@ package struct APIRequest: Sendable {
 
 /// What the API answers.
 package struct APIResponse: Sendable {
+    /// The code of HTTP.
     package var status: Int
+    /// Names and values, without those of the transport.
     package var headers: [(String, String)]
+    /// Empty where the answer is a stream.
     package var body: [UInt8]
     /// Set where the body is a stream instead.
     var stream: Stream?

@@ -121,6 +121,7 @@ package struct Timing: Sendable {
     /// Between two bookmarks of a watch.
     package var bookmark = 60.0
 
+    /// The defaults.
     package init() {}
 }
 
@@ -151,11 +152,13 @@ package struct Access: Sendable {
         /// What it may do, `verb group/resource`, such as `list /pods` or `create batch/jobs`; nil is everything.
         package var rules: Set<String>?
 
+        /// An account.
         package init(name: String, rules: Set<String>?) { (self.name, self.rules) = (name, rules) }
     }
 
     /// Accounts by bearer token. Another token is 401, no token 403.
     package var accounts: [String: Account]
 
+    /// - Parameter accounts: by token.
     package init(accounts: [String: Account]) { self.accounts = accounts }
 }

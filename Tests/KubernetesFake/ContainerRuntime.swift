@@ -30,6 +30,7 @@ package struct LogLine: Sendable {
     /// With its line break, if it has one.
     package var bytes: [UInt8]
 
+    /// A piece with its time.
     package init(nanoseconds: Int, bytes: [UInt8]) { (self.nanoseconds, self.bytes) = (nanoseconds, bytes) }
 
     /// - Parameter time: seconds since 1970.
@@ -68,12 +69,14 @@ package struct ContainerStart: Sendable {
 
 /// How a container ended.
 package struct ContainerEnd: Sendable, Equatable {
+    /// As the kubelet shows it.
     package var exitCode: Int
     /// `OOMKilled`, `StartError` …; nil is what the exit code says, `Completed` or `Error`.
     package var reason: String?
     /// What was written to the termination message's path.
     package var message: [UInt8]
 
+    /// An end with a message that is text.
     package init(_ exitCode: Int, reason: String? = nil, message: String = "") {
         self.exitCode = exitCode
         self.reason = reason

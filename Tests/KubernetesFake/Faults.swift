@@ -25,6 +25,7 @@ package struct Fault: Sendable {
         case silence
     }
 
+    /// What it does.
     package var kind: Kind
     /// Methods that it hits; nil is all.
     package var methods: Set<String>?
@@ -37,6 +38,7 @@ package struct Fault: Sendable {
     /// How many requests that match are let through first.
     package var skip: Int
 
+    /// A fault that hits the next request, unless told otherwise.
     package init(
         _ kind: Kind, methods: Set<String>? = nil, path: String? = nil, watch: Bool? = nil, times: Int? = 1,
         skip: Int = 0

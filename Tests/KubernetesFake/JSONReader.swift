@@ -1,6 +1,7 @@
 extension JSON {
     /// Why a text is no JSON, in the words of Go's decoder.
     package struct SyntaxError: Error {
+        /// Where it went wrong and at which character.
         package var message: String
     }
 

@@ -93,7 +93,9 @@ extension Cluster {
 
     /// Starts what is to be started next.
     private func goOn(_ uid: String) {
-        guard let life = lives[uid], life.stage == .running, life.sandbox else { return }
+        guard let life = lives[uid], life.stage == .running, life.sandbox,
+            object(.pods, life.key)["metadata"]["deletionTimestamp"] == nil
+        else { return }
         for (index, container) in life.containers.enumerated() {
             switch container.kind {
             case .sidecar:

@@ -34,6 +34,7 @@ package struct Script: Sendable {
     /// Lines with the seconds after which they are written.
     package var output: [(after: Double, text: String)]
 
+    /// A script; SIGTERM ends it with 143, unless told otherwise.
     package init(
         end: ContainerEnd?, after: Double = 0, onTerminate: ContainerEnd? = ContainerEnd(143),
         terminateAfter: Double = 0.02, output: [(after: Double, text: String)] = []

@@ -1,9 +1,12 @@
 /// An answer of the API that is no success: a `Status` object, or plain text.
 package struct StatusError: Error {
+    /// The code of HTTP.
     package var code: Int
     /// The stable part, such as `NotFound`; nil where the recorded answer has none.
     package var reason: String?
+    /// For people.
     package var message: String
+    /// What it is about, and every cause of a 422.
     package var details: JSON?
     /// The `metadata` of the Status; a list's expired `continue` token comes with a new one.
     var metadata: JSON = [:]

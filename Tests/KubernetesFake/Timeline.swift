@@ -29,6 +29,7 @@ package final class Timeline: Sendable {
         weak var cluster: Cluster?
     }
 
+    /// How its time goes on.
     package let pace: Pace
     private let begin = ContinuousClock.now
     private let base: Double

@@ -176,16 +176,16 @@ import Testing
         #expect(pod["status"]["initContainerStatuses"].items[1]["state"]["terminated"]["message"] == "scaled")
     }
 
-    @Test func tenThousandPodsLiveAndEndWhileAWatchLooksOn() async throws {
+    @Test func aThousandPodsLiveAndEndWhileAWatchLooksOn() async throws {
         let cluster = await cluster(Self.work)
         let sink = Count()
         await cluster.watchEverything(.pods, sink)
-        for number in 0..<10_000 {
+        for number in 0..<1000 {
             await post(Self.job("task-\(number)", labels: ["poiesis.io/task": "\(number)"]), to: cluster)
         }
         await cluster.advance(20)
         #expect(await cluster.all(.jobs).allSatisfy { $0["status"]["succeeded"] == 1 })
-        #expect(sink.lines.withLock { $0 } > 100_000)
+        #expect(sink.lines.withLock { $0 } > 10_000)
     }
 
     private final class Count: WatchSink {

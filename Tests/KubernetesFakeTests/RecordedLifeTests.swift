@@ -13,6 +13,8 @@ import Testing
         var jobs = true
         /// Whether it is about a Pod that cannot be scheduled: else it is chance if the claim is bound in time.
         var scheduling = false
+        /// When the kubelet evicts the Pod on its own account, and what it says.
+        var eviction: (at: Double, message: String)?
     }
 
     static let scenarios: [(String, Circumstances)] =
@@ -27,6 +29,7 @@ import Testing
             "shim-exec-0-fails", "shim-ignore-error", "shim-oom", "shim-oom-ended-0", "shim-killed",
             "shim-cancel-running",
             "shim-cancel-stubborn", "shim-cancel-waiting", "shim-refused", "shim-evicted", "shim-sandbox-lost",
+            "recorder-complete", "recorder-exec-fails", "recorder-cancelled", "trec-crashes", "shim-trec-crashes",
             "shim-sandbox-lost-exit-0", "shim-node-restarted", "shim-non-root", "shim-restricted",
         ].map { ($0, Circumstances()) } + special
 
@@ -45,6 +48,12 @@ import Testing
         ("shim-cancel-between", slowImages(["registry.invalid/nope:1"], shown: 15, backOff: 12.3)),
         ("pod-force-deleted", Circumstances(jobs: false)),
         ("node-not-ready-short", Circumstances()),
+        ("node-not-ready", Circumstances(configure: { $0.addNode("spare") })),
+        (
+            "shim-evicted-emptydir",
+            Circumstances(
+                eviction: (at: 54.1, message: "Usage of EmptyDir volume \"workspace\" exceeds the limit \"20Mi\". "))
+        ),
     ]
 
     private static func slowImages(_ images: [String], shown: Double, backOff: Double) -> Circumstances {
@@ -116,7 +125,7 @@ struct ScenarioRun {
                 if !order.contains(start.podUID) { order.append(start.podUID) }
                 return order.firstIndex(of: start.podUID) ?? 0
             }
-            return scenario.play(start.name, pod: pod)
+            return scenario.play(start.name, pod: pod, restarts: start.restarts)
         }
         for (image, why) in circumstances.missingImages { runtime.setMissing(image, why) }
         cluster = Cluster(
@@ -175,6 +184,13 @@ struct ScenarioRun {
             case .loseSandbox: await cluster.loseSandbox(key)
             case .restartNode: await cluster.restartNode("localhost", away: 4)
             }
+        }
+        if let (at, message) = circumstances.eviction {
+            await cluster.advance(at - time)
+            time = at
+            let pod = await cluster.all(.pods).first
+            await cluster.evictByKubelet(
+                ObjectKey(scenario.namespace, pod["metadata"]["name"].text ?? ""), message)
         }
         await cluster.advance(max(0, scenario.length - time) + circumstances.seconds + 8)
         return self

@@ -26,6 +26,9 @@ struct RecordedScenario {
     /// When each container was first shown running, and when it was first shown ended.
     let shown: [String: (from: Double, to: Double)]
     let length: Double
+    /// How often each container was restarted, and how it ended the time before the last.
+    private(set) var restartCounts: [String: Int] = [:]
+    private(set) var firstEnds: [String: JSON] = [:]
 
     init(_ name: String) throws {
         self.name = name
@@ -59,6 +62,10 @@ struct RecordedScenario {
             }
             let status = event.object["status"]
             for container in status["initContainerStatuses"].items + status["containerStatuses"].items {
+                if let last = container["lastState"]["terminated"], last["reason"] != "ContainerStatusUnknown" {
+                    restartCounts[container["name"].text ?? ""] = container["restartCount"].int
+                    firstEnds[container["name"].text ?? ""] = last
+                }
                 guard let end = container["state"]["terminated"], end["reason"] != "ContainerStatusUnknown" else {
                     continue
                 }
@@ -99,8 +106,13 @@ struct RecordedScenario {
     }
 
     /// What a container does, so that it ends as it did in the recording.
-    /// - Parameter pod: the number of its Pod.
-    func play(_ container: String, pod: Int) -> Play {
+    /// - Parameters:
+    ///   - pod: the number of its Pod.
+    ///   - restarts: how often the container was restarted before.
+    func play(_ container: String, pod: Int, restarts: Int) -> Play {
+        if pod == 0, restarts < (restartCounts[container] ?? 0), let (from, to) = shown[container] {
+            return .ends(firstEnds[container]["exitCode"].int ?? 1, after: max(0.05, to - from - 0.9))
+        }
         guard pod < ends.count, let end = ends[pod][container], let code = end["exitCode"].int else { return .runs() }
         let reason = end["reason"].text
         let message = end["message"].text ?? ""
@@ -115,6 +127,12 @@ struct RecordedScenario {
                     terminateAfter: told.map { $0 + 4.8 < to ? 0.1 : max(0.05, to - $0 - 0.15) } ?? 0.1))
         }
         let (from, to) = shown[container] ?? (0, 1)
+        if actions.contains(where: { $0.action == .stopKubelet }),
+            let begin = Timeline.seconds(end["startedAt"].text), let over = Timeline.seconds(end["finishedAt"].text)
+        {
+            // The status was late, the container was not.
+            return .ends(code, after: max(0.05, over - begin), message: message)
+        }
         let duration = pod > 0 || to == .infinity ? 0.3 : max(0.05, to - from - 0.9)
         let oom = reason == "OOMKilled" ? reason : nil
         return .script(Script(end: ContainerEnd(code, reason: oom, message: message), after: duration))
