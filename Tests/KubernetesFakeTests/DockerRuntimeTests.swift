@@ -123,9 +123,9 @@ struct DockerRuntimeTests {
         }
         try await withPod([Self.recorder, stubborn], main: Self.container("ack", "true"), until: runs) { cluster, pod in
             let key = ObjectKey("poiesis", pod["metadata"]["name"].text ?? "")
-            await cluster.configure { $0.startDeletion(.pods, key, ["gracePeriodSeconds": 3]) }
+            await cluster.configure { $0.startDeletion(.pods, key, ["gracePeriodSeconds": 8]) }
             var last = JSON.null
-            for _ in 0..<200 {
+            for _ in 0..<600 {
                 guard let now = await cluster.object(.pods, key) else { break }
                 last = now
                 try await Task.sleep(for: .milliseconds(50))

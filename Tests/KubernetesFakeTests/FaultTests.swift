@@ -131,4 +131,25 @@ import Testing
         #expect(names.map { $0["metadata"]["name"].text } == ["map-2"])
         await server.stop()
     }
+
+    @Test func oneConnectionTakesRequestsOneAfterAnother() async throws {
+        let server = try await server(maps: 1)
+        let line = "GET \(Self.maps)/map-0 HTTP/1.1\r\nHost: x\r\n"
+        let bytes = try await RawHTTP.bytes(
+            Array("\(line)\r\n\(line)Connection: close\r\n\r\n".utf8), port: server.port)
+        let answers = String(decoding: bytes, as: UTF8.self).split(separator: "HTTP/1.1 200 OK")
+        #expect(answers.count == 2)
+        #expect(answers.allSatisfy { $0.contains("\"name\":\"map-0\"") })
+        await server.stop()
+    }
+
+    @Test func aWatchThatIsLeftIsForgotten() async throws {
+        let server = try await server()
+        let watch = try await RawHTTP.send("GET", Self.maps + "?watch=1", port: server.port, seconds: 3)
+        #expect(watch.status == 200)
+        #expect(!watch.complete)
+        for _ in 0..<100 where await server.cluster.openWatches > 0 { try await Task.sleep(for: .milliseconds(20)) }
+        #expect(await server.cluster.openWatches == 0)
+        await server.stop()
+    }
 }

@@ -60,12 +60,16 @@ enum RawHTTP {
 
     /// Sends bytes and reads until the server closes the connection, or for some seconds.
     static func exchange(_ request: [UInt8], port: Int, seconds: Int = 20) async throws -> RawResponse {
-        RawResponse(
-            try await withCheckedThrowingContinuation { continuation in
-                Thread.detachNewThread {
-                    continuation.resume(with: Result { try blocking(request, port, seconds) })
-                }
-            })
+        RawResponse(try await bytes(request, port: port, seconds: seconds))
+    }
+
+    /// What comes back for some bytes until the server closes the connection, or for some seconds.
+    static func bytes(_ request: [UInt8], port: Int, seconds: Int = 20) async throws -> [UInt8] {
+        try await withCheckedThrowingContinuation { continuation in
+            Thread.detachNewThread {
+                continuation.resume(with: Result { try blocking(request, port, seconds) })
+            }
+        }
     }
 
     /// Sends one request and reads its answer.
