@@ -19,6 +19,11 @@ struct Poiesis: AsyncParsableCommand {
         subcommands: [
             ServeCommand.self, APICommand.self, RunCommand.self, TaskCommand.self, ConformanceCommand.self,
             SchemaCommand.self,
+        ],
+        groupedSubcommands: [
+            CommandGroup(
+                name: "Parts of a task's Pod",
+                subcommands: [TRecCommand.self, TIFCommand.self, TOFCommand.self, AckCommand.self])
         ])
 }
 

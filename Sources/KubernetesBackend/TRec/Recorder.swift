@@ -1,3 +1,4 @@
+package import KubernetesAPI
 import LocalSystem
 package import Logging
 import Orchestrator
@@ -14,6 +15,15 @@ package struct PodSight: Hashable, Sendable {
     package init(isBeingDeleted: Bool, ended: Set<Int>) {
         self.isBeingDeleted = isBeingDeleted
         self.ended = ended
+    }
+
+    package init(_ pod: Pod) {
+        isBeingDeleted = pod.metadata?.deletionTimestamp != nil
+        ended = Set(
+            (pod.status?.initContainerStatuses ?? []).compactMap { status in
+                guard status.state?.terminated != nil, status.name.hasPrefix("exec-") else { return nil }
+                return Int(status.name.dropFirst(5))
+            })
     }
 }
 

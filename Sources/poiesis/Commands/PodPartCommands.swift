@@ -1,0 +1,176 @@
+import ArgumentParser
+import Filer
+import Foundation
+import HTTPClient
+import KubernetesAPI
+import KubernetesBackend
+import LocalSystem
+import Logging
+import Postgres
+import TaskCore
+import TaskStore
+import UnixSignals
+
+/// What the parts of a TaskPod have in common. The controller's Pods run them; a person rarely does.
+private enum PodPart {
+    static let hint = "A part of a task's Pod on Kubernetes; the controller makes Pods that run it."
+
+    /// Ends as the part did, with its message where somebody outside the Pod can read it.
+    static func exit(_ end: PartEnd) -> Never {
+        // The kubelet makes the file; without it this is no Pod.
+        if let file = FileHandle(forWritingAtPath: "/dev/termination-log") {
+            try? file.write(contentsOf: Data(end.message.utf8))
+        }
+        if end.status != 0 { Terminal.error(end.message) }
+        Foundation.exit(end.status)
+    }
+
+    /// As process 1 of a container a program without a handler ignores SIGTERM.
+    static func endAtOnceWhenTold() { signal(SIGTERM) { _ in _exit(143) } }
+
+    static func folder(_ path: String) throws -> Folder {
+        do throws(FileError) { return try Folder(path) } catch {
+            throw StartError("\(path) cannot be used: \(error). This command runs in a task's Pod")
+        }
+    }
+
+    static func filer(_ program: ProgramOptions, control: String, workspace: String) throws -> FilerPart {
+        let settings = try program.settings([:])
+        let composition = try Composition(
+            settings: settings, logger: try settings.makeLogger(), roots: try settings.fileRoots(), closedFolders: [])
+        do throws(FileError) {
+            return try FilerPart(
+                folder: PodFolder(try Folder(control)), workspace: try Folder(workspace), filer: composition.filer)
+        } catch { throw StartError("\(error). This command runs in a task's Pod") }
+    }
+}
+
+struct TIFCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tif", abstract: "Stage a task's inputs.", discussion: PodPart.hint)
+
+    @Option(help: "The Pod's control folder.")
+    var control = PartPath.control
+    @Option(help: "The task's volume.")
+    var workspace = PartPath.workspace
+    @Option(help: "The folder that holds poiesis-exec.")
+    var shim = "/usr/bin"
+    @OptionGroup var program: ProgramOptions
+
+    func run() async throws {
+        PodPart.endAtOnceWhenTold()
+        try await StartError.exiting {
+            let part = try PodPart.filer(program, control: control, workspace: workspace)
+            PodPart.exit(await part.stage(shim: try PodPart.folder(shim)))
+        }
+    }
+}
+
+struct TOFCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tof", abstract: "Upload a task's outputs.", discussion: PodPart.hint)
+
+    @Option(help: "The Pod's control folder.")
+    var control = PartPath.control
+    @Option(help: "The task's volume.")
+    var workspace = PartPath.workspace
+    @OptionGroup var program: ProgramOptions
+
+    func run() async throws {
+        PodPart.endAtOnceWhenTold()
+        try await StartError.exiting {
+            PodPart.exit(await try PodPart.filer(program, control: control, workspace: workspace).upload())
+        }
+    }
+}
+
+struct AckCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ack", abstract: "Wait until a task's outcome is recorded, and end with it.",
+        discussion: PodPart.hint)
+
+    @Option(help: "The Pod's control folder.")
+    var control = PartPath.control
+
+    func run() async throws {
+        PodPart.endAtOnceWhenTold()
+        try await StartError.exiting {
+            PodPart.exit(await PodFolder(try PodPart.folder(control)).acknowledge())
+        }
+    }
+}
+
+struct TRecCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "trec", abstract: "Record what happens in a task's Pod.",
+        discussion: PodPart.hint + """
+
+
+            Its variables: POIESIS_SUBMISSION (TASK/NUMBER), POIESIS_DATABASE_FILE (a file with the database's URL),
+            POIESIS_GRACE_PERIOD (seconds), POD_NAME, POD_NAMESPACE, POD_UID, NODE_NAME.
+            """)
+
+    @Option(help: "The Pod's control folder.")
+    var control = PartPath.control
+    @OptionGroup var program: ProgramOptions
+
+    func run() async throws {
+        try await StartError.exiting { try await record() }
+    }
+
+    private func record() async throws {
+        let settings = try program.settings([:])
+        let variables = settings.variables
+        func variable(_ name: String) throws -> String {
+            guard let value = variables[name], !value.isEmpty else {
+                throw StartError(usage: "the variable \(name) is missing: this command runs in a task's Pod")
+            }
+            return value
+        }
+        guard let submission = SubmissionKey(variable: try variable("POIESIS_SUBMISSION")) else {
+            throw StartError(usage: "POIESIS_SUBMISSION must be TASK/NUMBER")
+        }
+        let logger = try settings.makeLogger()
+        let pod = try variable("POD_NAME")
+        let namespace = try variable("POD_NAMESPACE")
+        let stop = StopFlag()
+        let signals = Task {
+            for await _ in await UnixSignalsSequence(trapping: .sigterm, .sigint) { stop.raise() }
+        }
+        defer { signals.cancel() }
+
+        let pool = PostgresPool(url: try databaseURL(try variable("POIESIS_DATABASE_FILE")), connections: 1)
+        let store = PostgresTaskStore(
+            pool: pool, metadata: ["vm_price_per_hour_usd": settings.text("vm_price_per_hour_usd") ?? "0"],
+            logger: logger, localClock: Composition.clock)
+        var configuration = RecorderConfiguration()
+        configuration.podGrace = variables["POIESIS_GRACE_PERIOD"].flatMap { Int($0) } ?? configuration.podGrace
+        configuration.missingOutputsFail = try settings.choice("outputs.missing", ["warn", "fail"]) == "fail"
+        configuration.metadata = ["pod": pod, "host": variables["NODE_NAME"] ?? "", "namespace": namespace]
+        let client = HTTPClient()
+        let cluster = try? ClusterConfiguration.inCluster(environment: variables)
+        let kubernetes = cluster.map { KubernetesClient($0, http: client) }
+        let recorder = Recorder(
+            submission: submission, pod: try variable("POD_UID"), folder: PodFolder(try PodPart.folder(control)),
+            store: store, configuration: configuration, stop: stop, logger: logger,
+            sight: {
+                guard let kubernetes else { return nil }
+                do throws(KubernetesError) {
+                    return PodSight(try await kubernetes.get(Pod.self, pod, namespace: namespace))
+                } catch {
+                    logger.warning("this Pod could not be read", metadata: ["reason": "\(error)"])
+                    return nil
+                }
+            })
+        _ = await recorder.run()
+        await pool.close()
+        client.close()
+    }
+
+    private func databaseURL(_ path: String) throws -> String {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw StartError("the file \(path) with the database's URL cannot be read")
+        }
+        return String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+}
