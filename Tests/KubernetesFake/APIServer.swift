@@ -9,10 +9,12 @@ package final class APIServer: Sendable {
     package let cluster: Cluster
     /// What goes wrong.
     package let faults = Faults()
-    /// The port of 127.0.0.1; it stays the same while the server refuses connections.
+    /// An address of this machine that clients' own ports are not taken from: a port stays free while the server refuses connections.
+    package static let host = "127.86.0.1"
+    /// The port of ``host``; it stays the same while the server refuses connections.
     package let port: Int
-    /// `http://127.0.0.1:PORT`.
-    package var url: String { "http://127.0.0.1:\(port)" }
+    /// `http://HOST:PORT`.
+    package var url: String { "http://\(Self.host):\(port)" }
 
     private struct State {
         var listener: (any Channel)?
@@ -48,7 +50,7 @@ package final class APIServer: Sendable {
                     try channel.pipeline.syncOperations.addHandler(ConnectionHandler(box))
                 }
             }
-            .bind(host: "127.0.0.1", port: port).get()
+            .bind(host: host, port: port).get()
     }
 
     /// The lines of the requests so far, `GET /api/v1/…`.

@@ -145,7 +145,7 @@ import Testing
 
     @Test func aWatchThatIsLeftIsForgotten() async throws {
         let server = try await server()
-        let watch = try await RawHTTP.send("GET", Self.maps + "?watch=1", port: server.port, seconds: 3)
+        let watch = try await RawHTTP.send("GET", Self.maps + "?watch=1", port: server.port, seconds: 10)
         #expect(watch.status == 200)
         #expect(!watch.complete)
         for _ in 0..<100 where await server.cluster.openWatches > 0 { try await Task.sleep(for: .milliseconds(20)) }
