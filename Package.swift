@@ -16,7 +16,7 @@ let settings: [SwiftSetting] = [
 ]
 
 /// Swift targets that call C and so may use unsafe pointers; every other one is checked for strict memory safety.
-let wrapsC: Set = ["YAML", "Postgres", "HTTPClient", "LocalSystem", "Gzip", "poiesis-exec"]
+let wrapsC: Set = ["YAML", "Postgres", "HTTPClient", "LocalSystem", "Gzip", "poiesis-exec", "TestServers"]
 
 /// What the server alone needs. A package that takes the generator alone leaves the trait out (`traits: []`), and nothing of it
 /// is fetched: https://github.com/swiftlang/swift-evolution/blob/main/proposals/0450-swiftpm-package-traits.md
@@ -90,6 +90,7 @@ let package = Package(
         .target(name: "HTTPClient", dependencies: ["CLibCurl", crypto]),
         .target(name: "LocalSystem", dependencies: ["CLinux"]),
         .target(name: "Gzip", dependencies: ["CLibZ"]),
+        .target(name: "KubernetesAPI", dependencies: ["HTTPClient", "LocalSystem", "YAML"], plugins: generated),
 
         // Tasks
         .target(name: "TaskCore", dependencies: ["TES"]),
@@ -128,13 +129,15 @@ let package = Package(
         .executableTarget(name: "json-benchmark", dependencies: ["TES"], path: "Benchmarks/json-benchmark"),
 
         // Tests
+        .target(name: "TestServers", path: "Tests/TestServers"),
         .testTarget(
             name: "SpecGeneratorTests", dependencies: ["Migrations", "SpecDocument", "SpecGenerator", "YAML"],
             exclude: ["Golden", "Refusals", "Exercise.swift.txt"]),
         .testTarget(name: "TESTests", dependencies: ["TES"]),
         .testTarget(name: "TaskCoreTests", dependencies: ["TES", "TaskCore"]),
         .testTarget(
-            name: "HTTPClientTests", dependencies: ["HTTPClient"], exclude: ["vectors.json", "make-vectors.py"]),
+            name: "HTTPClientTests", dependencies: ["HTTPClient", "TestServers"],
+            exclude: ["vectors.json", "make-vectors.py"]),
         .testTarget(name: "FilerTests", dependencies: ["Filer", "HTTPClient", "LocalSystem", "TES", "TaskCore"]),
         .testTarget(name: "LocalSystemTests", dependencies: ["LocalSystem"]),
         .testTarget(

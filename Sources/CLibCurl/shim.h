@@ -13,6 +13,11 @@ static inline CURLcode poiesis_curl_set_string(CURL *handle, CURLoption option, 
 static inline CURLcode poiesis_curl_set_pointer(CURL *handle, CURLoption option, void *value) {
     return curl_easy_setopt(handle, option, value);
 }
+/* libcurl keeps a copy of the bytes. */
+static inline CURLcode poiesis_curl_set_blob(CURL *handle, CURLoption option, const void *bytes, size_t count) {
+    struct curl_blob blob = {(void *)bytes, count, CURL_BLOB_COPY};
+    return curl_easy_setopt(handle, option, &blob);
+}
 typedef size_t (*poiesis_curl_data_callback)(char *, size_t, size_t, void *);
 static inline CURLcode poiesis_curl_set_callback(CURL *handle, CURLoption option, poiesis_curl_data_callback value) {
     return curl_easy_setopt(handle, option, value);

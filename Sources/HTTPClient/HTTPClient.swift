@@ -10,6 +10,7 @@ package final class HTTPClient: Sendable {
     private enum Command {
         case start(Transfer)
         case cancel(Transfer)
+        case resume(Transfer)
     }
 
     private struct State {
@@ -54,19 +55,48 @@ package final class HTTPClient: Sendable {
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 transfer.setContinuation(continuation)
-                let accepted = state.withLock { state in
-                    if state.isClosed { return false }
-                    state.commands.append(.start(transfer))
-                    return true
-                }
-                if accepted { wake() } else { transfer.finish(.failure(.cancelled)) }
+                start(transfer)
             }
         } onCancel: {
             guard request.isCancellable else { return }
-            state.withLock { $0.commands.append(.cancel(transfer)) }
-            wake()
+            cancel(transfer)
         }
         return try result.get()
+    }
+
+    /// Sends a request and waits for the head of its answer, whatever its status; the body is taken from the stream.
+    ///
+    /// A stream that nobody holds any more breaks its exchange off.
+    package func open(_ request: HTTPRequest) async throws(HTTPError) -> HTTPStream {
+        let queue = BodyQueue()
+        let transfer = Transfer(request, limit: 0, receive: nil, stream: queue)
+        start(transfer)
+        let head = await withTaskCancellationHandler {
+            await withCheckedContinuation { queue.awaitHead($0) }
+        } onCancel: {
+            cancel(transfer)
+        }
+        let (status, headers) = try head.get()
+        return HTTPStream(status: status, headers: headers, queue: queue, transfer: transfer, client: self)
+    }
+
+    private func start(_ transfer: Transfer) {
+        let accepted = state.withLock { state in
+            if state.isClosed { return false }
+            state.commands.append(.start(transfer))
+            return true
+        }
+        if accepted { wake() } else { transfer.finish(.failure(.cancelled)) }
+    }
+
+    func cancel(_ transfer: Transfer) { tell(.cancel(transfer)) }
+
+    /// Lets a body flow again that was paused.
+    func resume(_ transfer: Transfer) { tell(.resume(transfer)) }
+
+    private func tell(_ command: Command) {
+        state.withLock { $0.commands.append(command) }
+        wake()
     }
 
     private func wake() {
@@ -96,6 +126,8 @@ package final class HTTPClient: Sendable {
                         curl_multi_remove_handle(handle, easy)
                     }
                     transfer.finish(.failure(.cancelled))
+                case .resume(let transfer):
+                    if let easy = transfer.handle, running[easy] != nil { transfer.resume() }
                 }
             }
             if isClosed { break }

@@ -14,6 +14,14 @@ package struct HTTPRequest: Sendable {
     package var body: Body = .none
     /// Talk over this socket instead of TCP; the URL's host is only a name then.
     package var unixSocket: String?
+    /// Connect to this `host:port`, with an IPv6 address in brackets, instead of the URL's; the URL's host is then the name that the
+    /// server's certificate must have.
+    package var connectTo: String?
+    /// The URL of a proxy; nil takes what the environment names (`HTTPS_PROXY` and the like).
+    package var proxy: String?
+    package var tls = TLSOptions()
+    /// Never HTTP/2, where exchanges share a connection: one that hangs would hold up all of them.
+    package var avoidsHTTP2 = false
     package var followsRedirects = false
     /// The whole exchange; nil for none.
     package var timeout: Duration?
@@ -26,6 +34,31 @@ package struct HTTPRequest: Sendable {
     package init(_ method: String, _ url: String) {
         self.method = method
         self.url = url
+    }
+}
+
+/// Whom a connection trusts, and as whom it goes.
+package struct TLSOptions: Hashable, Sendable {
+    /// Certificates in PEM that are trusted instead of the system's; nil trusts the system's.
+    package var authorities: [UInt8]?
+    /// A certificate in PEM, with those that lead from it to an authority, and its private key.
+    package var client: ClientCertificate?
+    /// Takes any certificate of the server.
+    package var isUnverified = false
+
+    package init() {}
+
+    /// What the server knows the client by.
+    package struct ClientCertificate: Hashable, Sendable {
+        /// PEM.
+        package var certificate: [UInt8]
+        /// PEM, not encrypted.
+        package var key: [UInt8]
+
+        package init(certificate: [UInt8], key: [UInt8]) {
+            self.certificate = certificate
+            self.key = key
+        }
     }
 }
 

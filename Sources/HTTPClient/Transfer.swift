@@ -13,10 +13,13 @@ final class Transfer: @unchecked Sendable {
     private let request: HTTPRequest
     private let limit: Int
     private let receive: (@Sendable ([UInt8]) throws -> Void)?
-    private let caller = Mutex(Caller.expected)
+    /// Takes head and body piece by piece instead.
+    private let stream: BodyQueue?
+    private let caller: Mutex<Caller>
 
     /// Who waits for the outcome. It may be there first: a task that is cancelled already cancels before it waits.
     private enum Caller {
+        case streaming(BodyQueue)
         case expected
         case waiting(CheckedContinuation<Outcome, Never>)
         case early(Outcome)
@@ -25,6 +28,7 @@ final class Transfer: @unchecked Sendable {
 
     private(set) var handle: UnsafeMutableRawPointer?
     private var headerList: UnsafeMutablePointer<curl_slist>?
+    private var connectList: UnsafeMutablePointer<curl_slist>?
     private var errorBuffer = UnsafeMutablePointer<CChar>.allocate(capacity: Int(CURL_ERROR_SIZE))
     private var sent: Int64 = 0
     private var status = 0
@@ -32,16 +36,21 @@ final class Transfer: @unchecked Sendable {
     private var body: [UInt8] = []
     private var failure: HTTPError?
 
-    init(_ request: HTTPRequest, limit: Int, receive: (@Sendable ([UInt8]) throws -> Void)?) {
+    init(
+        _ request: HTTPRequest, limit: Int, receive: (@Sendable ([UInt8]) throws -> Void)?, stream: BodyQueue? = nil
+    ) {
         self.request = request
         self.limit = limit
         self.receive = receive
+        self.stream = stream
+        caller = Mutex(stream.map { .streaming($0) } ?? .expected)
         errorBuffer.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
     }
 
     deinit {
         if let handle { curl_easy_cleanup(handle) }
         curl_slist_free_all(headerList)
+        curl_slist_free_all(connectList)
         errorBuffer.deallocate()
     }
 
@@ -59,22 +68,35 @@ final class Transfer: @unchecked Sendable {
 
     /// Answers the caller; only the first answer counts.
     func finish(_ outcome: Outcome) {
-        let waiting = caller.withLock { caller -> CheckedContinuation<Outcome, Never>? in
-            switch caller {
-            case .expected:
-                caller = .early(outcome)
-                return nil
-            case .waiting(let continuation):
-                caller = .answered
-                return continuation
-            case .early, .answered: return nil
+        let known = caller.withLock { caller in
+            defer {
+                switch caller {
+                case .expected: caller = .early(outcome)
+                case .waiting, .streaming: caller = .answered
+                case .early, .answered: break
+                }
             }
+            return caller
         }
-        waiting?.resume(returning: outcome)
+        switch known {
+        case .waiting(let continuation): continuation.resume(returning: outcome)
+        case .streaming(let queue): queue.end(outcome)
+        case .expected, .early, .answered: break
+        }
     }
 
     private var isWanted: Bool {
-        caller.withLock { if case .waiting = $0 { true } else { false } }
+        caller.withLock {
+            switch $0 {
+            case .waiting, .streaming: true
+            case .expected, .early, .answered: false
+            }
+        }
+    }
+
+    /// Lets a paused body flow again.
+    func resume() {
+        if let handle { curl_easy_pause(handle, CURLPAUSE_CONT) }
     }
 
     /// Makes the easy handle; nil where the exchange was cancelled already.
@@ -93,6 +115,9 @@ final class Transfer: @unchecked Sendable {
         poiesis_curl_set_long(easy, CURLOPT_NOSIGNAL, 1)
         poiesis_curl_set_long(easy, CURLOPT_CONNECTTIMEOUT_MS, 10000)
         poiesis_curl_set_long(easy, CURLOPT_PATH_AS_IS, 1)
+        poiesis_curl_set_long(easy, CURLOPT_TCP_KEEPALIVE, 1)
+        // A proxy's answer to CONNECT is not the answer.
+        poiesis_curl_set_long(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
         if request.method == "HEAD" { poiesis_curl_set_long(easy, CURLOPT_NOBODY, 1) }
         if let socket = request.unixSocket {
             poiesis_curl_set_string(easy, CURLOPT_UNIX_SOCKET_PATH, socket)
@@ -108,6 +133,7 @@ final class Transfer: @unchecked Sendable {
             poiesis_curl_set_long(easy, CURLOPT_LOW_SPEED_TIME, max(1, Int(stall.components.seconds)))
         }
         poiesis_curl_set_pointer(easy, CURLOPT_ERRORBUFFER, errorBuffer)
+        setConnection(easy)
         setHeaders(easy)
         setBody(easy)
         let me = Unmanaged.passUnretained(self).toOpaque()
@@ -115,7 +141,7 @@ final class Transfer: @unchecked Sendable {
         poiesis_curl_set_callback(easy, CURLOPT_WRITEFUNCTION) { bytes, size, count, context in
             guard let context, let bytes else { return 0 }
             let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
-            return transfer.received(UnsafeRawBufferPointer(start: bytes, count: size * count)) ? size * count : 0
+            return transfer.received(UnsafeRawBufferPointer(start: bytes, count: size * count))
         }
         poiesis_curl_set_pointer(easy, CURLOPT_HEADERDATA, me)
         poiesis_curl_set_callback(easy, CURLOPT_HEADERFUNCTION) { bytes, size, count, context in
@@ -129,6 +155,29 @@ final class Transfer: @unchecked Sendable {
 
     private static func milliseconds(_ duration: Duration) -> Int {
         Int(duration.components.seconds * 1000 + duration.components.attoseconds / 1_000_000_000_000_000)
+    }
+
+    private func setConnection(_ easy: UnsafeMutableRawPointer) {
+        if let proxy = request.proxy { poiesis_curl_set_string(easy, CURLOPT_PROXY, proxy) }
+        if request.avoidsHTTP2 { poiesis_curl_set_long(easy, CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_1_1)) }
+        if let target = request.connectTo {
+            connectList = curl_slist_append(nil, "::" + target)
+            poiesis_curl_set_pointer(easy, CURLOPT_CONNECT_TO, connectList)
+        }
+        let tls = request.tls
+        if let authorities = tls.authorities {
+            // Nobody else is trusted: libcurl would go on looking into the system's folder.
+            poiesis_curl_set_string(easy, CURLOPT_CAPATH, nil)
+            poiesis_curl_set_blob(easy, CURLOPT_CAINFO_BLOB, authorities, authorities.count)
+        }
+        if let client = tls.client {
+            poiesis_curl_set_blob(easy, CURLOPT_SSLCERT_BLOB, client.certificate, client.certificate.count)
+            poiesis_curl_set_blob(easy, CURLOPT_SSLKEY_BLOB, client.key, client.key.count)
+        }
+        if tls.isUnverified {
+            poiesis_curl_set_long(easy, CURLOPT_SSL_VERIFYPEER, 0)
+            poiesis_curl_set_long(easy, CURLOPT_SSL_VERIFYHOST, 0)
+        }
     }
 
     private func setHeaders(_ easy: UnsafeMutableRawPointer) {
@@ -179,21 +228,23 @@ final class Transfer: @unchecked Sendable {
 
     // MARK: Callbacks
 
-    private func received(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    /// How many bytes were taken; anything but their count, and the number that stands for a pause, ends the exchange.
+    private func received(_ bytes: UnsafeRawBufferPointer) -> Int {
+        if let stream { return stream.offer(bytes) ? bytes.count : Int(CURL_WRITEFUNC_PAUSE) }
         do {
             if let receive, (200..<300).contains(status) {
                 try receive(Array(bytes))
             } else {
                 guard body.count + bytes.count <= limit else {
                     failure = .tooLarge(limit: limit)
-                    return false
+                    return 0
                 }
                 body.append(contentsOf: bytes)
             }
-            return true
+            return bytes.count
         } catch {
             failure = .caller(error)
-            return false
+            return 0
         }
     }
 
@@ -204,6 +255,10 @@ final class Transfer: @unchecked Sendable {
             status = line.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
             headers = []
             return
+        }
+        // 1xx and redirects that are followed have another head after theirs.
+        if line.isEmpty, let stream, status >= 200, !(request.followsRedirects && (300..<400).contains(status)) {
+            stream.begin(status: status, headers: headers)
         }
         guard let colon = line.firstIndex(of: ":") else { return }
         let value = line[line.index(after: colon)...].drop { $0 == " " || $0 == "\t" }
@@ -237,7 +292,8 @@ final class Transfer: @unchecked Sendable {
             error = .unreachable(reason)
         case CURLE_OPERATION_TIMEDOUT: error = .timeout(reason)
         case CURLE_URL_MALFORMAT, CURLE_UNSUPPORTED_PROTOCOL: error = .invalidURL(reason)
-        case CURLE_SSL_CONNECT_ERROR, CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CACERT_BADFILE: error = .tls(reason)
+        case CURLE_SSL_CONNECT_ERROR, CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CACERT_BADFILE, CURLE_SSL_CERTPROBLEM:
+            error = .tls(reason)
         default: error = .broken(reason)
         }
         finish(.failure(failure ?? error))

@@ -1,6 +1,7 @@
 import Glibc
 import HTTPClient
 import Synchronization
+import TestServers
 import Testing
 
 @Suite("HTTP client")

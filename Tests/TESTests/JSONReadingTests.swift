@@ -185,6 +185,13 @@ import Testing
             ])
     }
 
+    @Test func textWithNULOfAnAnswerIsKept() throws {
+        let text = "{\"name\":\"a\\u0000b\",\"executors\":[],\"tags\":{\"k\\u0000\":\"\\u0000\"}}"
+        let reading = try Reading(text, as: TESTask.self, .answer)
+        #expect(reading.problems.isEmpty)
+        #expect(reading.value?.name == "a\u{0}b" && reading.value?.tags == ["k\u{0}": "\u{0}"])
+    }
+
     @Test func aTaskOfARequestIsValidatedAllAtOnce() throws {
         let text = """
             {"executors":[{"image":"","command":[]},{"image":"i","command":["c"]}],"inputs":[{"path":""}],\

@@ -26,7 +26,8 @@ package struct JSONKey {
 /// The reader looks at the document's memory directly, and only while ``document(_:)`` runs; every place is compared with ``count`` before
 /// it is read, in ``peek`` and ``scan(from:)``.
 @safe package struct JSONReader {
-    /// Whose text is read: a request's (strict about enumerations, without read-only members, defaults filled in) or an answer's.
+    /// Whose text is read: a request's (strict about enumerations, without U+0000 and read-only members, defaults filled in) or an
+    /// answer's.
     package enum Purpose: Sendable { case request, answer }
 
     private static let maximumDepth = 64
@@ -83,7 +84,7 @@ package struct JSONKey {
         guard try isNext(34, "text") else { return nil }
         hasNUL = false
         let text = try quoted()
-        if hasNUL {
+        if hasNUL, purpose == .request {
             note("must not hold the character U+0000")
             return nil
         }
@@ -301,7 +302,7 @@ package struct JSONKey {
         var nulls: Set<String> = []
         while let key = try nextKey() {
             let name = try text(key)
-            if name.utf8.contains(0) { note("must not hold the character U+0000 in its name") }
+            if purpose == .request, name.utf8.contains(0) { note("must not hold the character U+0000 in its name") }
             try colon()
             var isNew = !nulls.contains(name)
             if peek == 110 {

@@ -3,20 +3,23 @@ import Glibc
 import Synchronization
 
 /// One request as the server read it.
-struct ServerRequest: Sendable {
-    var method: String
-    var target: String
-    var headers: [(name: String, value: String)]
-    var body: [UInt8]
+package struct ServerRequest: Sendable {
+    package var method: String
+    /// Path and query, as they were sent.
+    package var target: String
+    package var headers: [(name: String, value: String)]
+    package var body: [UInt8]
 
-    func header(_ name: String) -> String? { headers.first { $0.name.lowercased() == name }?.value }
+    /// The first value of a header; the name in lower case.
+    package func header(_ name: String) -> String? { headers.first { $0.name.lowercased() == name }?.value }
 }
 
 /// A connection that a handler answers on, byte by byte where it likes.
-struct ServerConnection: Sendable {
+package struct ServerConnection: Sendable {
     fileprivate let descriptor: Int32
 
-    func write(_ bytes: [UInt8]) {
+    /// Raw bytes of an answer; lost where the client has gone.
+    package func write(_ bytes: [UInt8]) {
         var written = 0
         while written < bytes.count {
             let count = bytes[written...].withUnsafeBytes {
@@ -27,23 +30,26 @@ struct ServerConnection: Sendable {
         }
     }
 
-    func write(_ text: String) { write(Array(text.utf8)) }
+    /// Raw text of an answer.
+    package func write(_ text: String) { write(Array(text.utf8)) }
 
-    func answer(_ status: Int = 200, _ headers: [String] = [], _ body: [UInt8] = []) {
+    /// A whole answer; the headers are lines.
+    package func answer(_ status: Int = 200, _ headers: [String] = [], _ body: [UInt8] = []) {
         let lines = ["HTTP/1.1 \(status) Status", "content-length: \(body.count)", "connection: close"] + headers
         write(Array((lines.joined(separator: "\r\n") + "\r\n\r\n").utf8) + body)
     }
 
     /// Waits until the client has gone away.
-    func waitForEnd() {
+    package func waitForEnd() {
         var byte: UInt8 = 0
         while recv(descriptor, &byte, 1, 0) > 0 {}
     }
 }
 
 /// A server in this process: one connection, one request, one call of the handler.
-final class TestServer: Sendable {
-    typealias Handler = @Sendable (ServerRequest, ServerConnection) -> Void
+package final class TestServer: Sendable {
+    /// Called on a thread of its own; the connection is closed after it.
+    package typealias Handler = @Sendable (ServerRequest, ServerConnection) -> Void
 
     private let listener: Int32
     private let port: UInt16
@@ -51,7 +57,7 @@ final class TestServer: Sendable {
     private let seen = Mutex<[ServerRequest]>([])
 
     /// - Parameter path: a unix socket; nil for a free port of the loopback.
-    init(path: String? = nil, _ handler: @escaping Handler) {
+    package init(path: String? = nil, _ handler: @escaping Handler) {
         self.handler = handler
         listener = socket(
             path == nil ? AF_INET : AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
@@ -61,16 +67,19 @@ final class TestServer: Sendable {
     }
 
     /// Runs a test with a server and closes that afterwards.
-    static func with(_ handler: @escaping Handler, _ body: (TestServer) async throws -> Void) async throws {
+    package static func with(_ handler: @escaping Handler, _ body: (TestServer) async throws -> Void) async throws {
         let server = TestServer(handler)
         defer { server.close() }
         try await body(server)
     }
 
-    func url(_ path: String = "/") -> String { "http://127.0.0.1:\(port)\(path)" }
-    var requests: [ServerRequest] { seen.withLock { $0 } }
+    /// The URL of a path, which begins with a slash.
+    package func url(_ path: String = "/") -> String { "http://127.0.0.1:\(port)\(path)" }
+    /// What was asked so far.
+    package var requests: [ServerRequest] { seen.withLock { $0 } }
 
-    func close() {
+    /// Takes no more connections.
+    package func close() {
         shutdown(listener, Int32(SHUT_RDWR))
         Glibc.close(listener)
     }

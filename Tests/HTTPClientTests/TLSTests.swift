@@ -1,0 +1,102 @@
+import Foundation
+import HTTPClient
+import TestServers
+import Testing
+
+@Suite("HTTP client: TLS", .timeLimit(.minutes(1)))
+struct TLSTests {
+    private func withCertificates(
+        _ names: String, _ body: (_ folder: String, _ client: HTTPClient) async throws -> Void
+    ) async throws {
+        let folder = FileManager.default.temporaryDirectory.path + "/poiesis-tls-\(UUID().uuidString)"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let client = HTTPClient()
+        defer {
+            client.close()
+            try? FileManager.default.removeItem(atPath: folder)
+        }
+        try TLSServer.makeCertificates(in: folder, names: names)
+        try await body(folder, client)
+    }
+
+    private func file(_ path: String) throws -> [UInt8] { Array(try Data(contentsOf: URL(filePath: path))) }
+
+    private func error(_ client: HTTPClient, _ request: HTTPRequest) async -> HTTPError? {
+        do throws(HTTPError) {
+            _ = try await client.send(request)
+            return nil
+        } catch { return error }
+    }
+
+    @Test func onlyTheGivenAuthorityIsTrusted() async throws {
+        try await withCertificates("IP:127.0.0.1") { folder, client in
+            let server = try TLSServer(folder)
+            defer { server.close() }
+            var request = HTTPRequest("GET", "https://127.0.0.1:\(server.port)/")
+            guard case .tls? = await error(client, request) else {
+                Issue.record("the system trusts an authority of this test")
+                return
+            }
+            request.tls.authorities = try file(folder + "/ca.pem")
+            #expect(try await client.send(request).status == 200)
+            request.tls.authorities = try file(folder + "/client.pem")
+            guard case .tls? = await error(client, request) else {
+                Issue.record("another authority was trusted, or the connection was taken again")
+                return
+            }
+            request.tls.isUnverified = true
+            #expect(try await client.send(request).status == 200)
+        }
+    }
+
+    @Test func aFileThatIsNoCertificateIsAnErrorOfTLS() async throws {
+        try await withCertificates("IP:127.0.0.1") { folder, client in
+            let server = try TLSServer(folder)
+            defer { server.close() }
+            var request = HTTPRequest("GET", "https://127.0.0.1:\(server.port)/")
+            request.tls.authorities = Array("nonsense".utf8)
+            guard case .tls? = await error(client, request) else {
+                Issue.record("no error of TLS")
+                return
+            }
+            request.tls.authorities = try file(folder + "/ca.pem")
+            request.tls.client = .init(
+                certificate: try file(folder + "/client.pem"), key: try file(folder + "/server.key"))
+            guard case .tls? = await error(client, request) else {
+                Issue.record("the key of another certificate was taken")
+                return
+            }
+        }
+    }
+
+    @Test func anotherNameThanTheCertificatesIsRefusedUnlessItIsNamed() async throws {
+        try await withCertificates("DNS:kubernetes.default") { folder, client in
+            let server = try TLSServer(folder)
+            defer { server.close() }
+            var request = HTTPRequest("GET", "https://127.0.0.1:\(server.port)/")
+            request.tls.authorities = try file(folder + "/ca.pem")
+            guard case .tls? = await error(client, request) else {
+                Issue.record("127.0.0.1 is no name of the certificate")
+                return
+            }
+            request.url = "https://kubernetes.default:6443/"
+            request.connectTo = "127.0.0.1:\(server.port)"
+            #expect(try await client.send(request).status == 200)
+        }
+    }
+
+    @Test func aClientShowsItsCertificate() async throws {
+        try await withCertificates("IP:127.0.0.1") { folder, client in
+            let server = try TLSServer(folder, needsClient: true)
+            defer { server.close() }
+            var request = HTTPRequest("GET", "https://127.0.0.1:\(server.port)/")
+            request.tls.authorities = try file(folder + "/ca.pem")
+            let refused = await error(client, request)
+            #expect(refused != nil)
+            request.tls.client = .init(
+                certificate: try file(folder + "/client.pem"), key: try file(folder + "/client.key"))
+            let page = String(decoding: try await client.send(request).body, as: UTF8.self)
+            #expect(page.contains(/Subject: CN ?= ?poiesis/))
+        }
+    }
+}
