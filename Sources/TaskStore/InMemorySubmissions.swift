@@ -33,8 +33,8 @@ extension InMemoryTaskStore: SubmissionStore {
         after: SubmissionKey?, limit: Int
     ) async throws(TaskStoreError) -> [OpenSubmission] {
         let all = state.withLock { state in state.entries.values.flatMap(Self.submissions) }.sorted(by: Self.isBefore)
-        let rest = all.filter { open in
-            after.map { ($0.taskID, $0.number) < (open.key.taskID, open.key.number) } ?? true
+        let rest = all.filter { submission in
+            after.map { ($0.taskID, $0.number) < (submission.key.taskID, submission.key.number) } ?? true
         }
         return Array(rest.prefix(limit))
     }
