@@ -116,6 +116,7 @@ final class Transfer: @unchecked Sendable {
         poiesis_curl_set_long(easy, CURLOPT_CONNECTTIMEOUT_MS, 10000)
         poiesis_curl_set_long(easy, CURLOPT_PATH_AS_IS, 1)
         poiesis_curl_set_long(easy, CURLOPT_TCP_KEEPALIVE, 1)
+        poiesis_curl_set_close_on_exec(easy)
         // A proxy's answer to CONNECT is not the answer.
         poiesis_curl_set_long(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
         if request.method == "HEAD" { poiesis_curl_set_long(easy, CURLOPT_NOBODY, 1) }

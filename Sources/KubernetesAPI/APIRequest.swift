@@ -3,10 +3,13 @@ package struct APIRequest: Sendable {
     package var method: String
     /// Percent-encoded, from the root on: `/api/v1/…`.
     package var path: String
+    /// Not encoded.
     package var query: [(name: String, value: String)] = []
+    /// Nil for none.
     package var body: [UInt8]?
     /// The type of the body.
     package var contentType = "application/json"
+    /// The type of the answer.
     package var accept = "application/json"
     /// Whether nothing is worse if the server carries the request out twice. True for GET, PUT and DELETE unless changed.
     package var isRepeatable: Bool
@@ -63,7 +66,9 @@ package struct ListOptions: Hashable, Sendable {
     package var selection = Selection()
     /// Most objects of one chunk.
     package var limit: Int?
+    /// That of the chunk before.
     package var continueToken: String?
+    /// The version to show; see ``resourceVersionMatch``.
     package var resourceVersion: String?
     /// `Exact` or `NotOlderThan`.
     package var resourceVersionMatch: String?

@@ -13,6 +13,7 @@ package struct ClusterConfiguration: Hashable, Sendable {
     package var isUnverified = false
     /// The URL of a proxy; nil takes what the environment names.
     package var proxy: String?
+    /// What the server knows the client by.
     package var login = Login()
     /// Where objects are that no namespace is named for.
     package var namespace = "default"
@@ -28,11 +29,13 @@ package struct ClusterConfiguration: Hashable, Sendable {
 
     /// How to log in; several may be there, a certificate and a token, say.
     package struct Login: Hashable, Sendable {
+        /// Sent with each request, without spaces and line ends around it.
         package var token: Credential?
         /// PEM.
         package var certificate: Credential?
         /// PEM.
         package var key: Credential?
+        /// A program that gives a token or a certificate.
         package var plugin: CredentialPlugin?
 
         package init() {}
@@ -98,6 +101,7 @@ package struct ClusterConfiguration: Hashable, Sendable {
 
 /// A configuration that cannot be used: file, place and member, and what is wrong with it.
 package struct ClusterConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// `FILE:LINE:COLUMN: NAME: MEMBER: PROBLEM`, as far as there is each.
     package var message: String
 
     package var description: String { message }

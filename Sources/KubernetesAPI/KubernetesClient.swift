@@ -6,7 +6,9 @@ package import HTTPClient
 /// ``RetryPolicy`` allows it. Connections are kept and used again. HTTP/2 is not used: one connection that hangs would hold up every
 /// watch and every request.
 package final class KubernetesClient: Sendable {
+    /// How the client treats its server.
     package struct Options: Hashable, Sendable {
+        /// That of requests that have none of their own.
         package var retry = RetryPolicy()
         /// Requests a second, each try counted; a watch is one.
         package var requestsPerSecond: Double = 50
@@ -16,6 +18,7 @@ package final class KubernetesClient: Sendable {
         package init() {}
     }
 
+    /// Where the server is; its namespace holds where a call names none.
     package let configuration: ClusterConfiguration
     private let http: HTTPClient
     private let options: Options

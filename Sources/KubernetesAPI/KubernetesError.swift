@@ -42,6 +42,7 @@ package struct Refusal: Hashable, Sendable, CustomStringConvertible {
     package var code: Int
     /// Nil where the answer is no `Status`, such as the `404 page not found` of an API that the server lacks, or gives no reason.
     package var reason: StatusReason?
+    /// For people: the server's sentence, or the first line of another answer.
     package var message: String
     /// Each single fault.
     package var causes: [StatusCause] = []
@@ -99,6 +100,8 @@ package struct StatusReason: RawRepresentable, Hashable, Sendable {
     package var rawValue: String
 
     package init(rawValue: String) { self.rawValue = rawValue }
+
+    // The reasons of Kubernetes 1.36, by their names.
 
     package static let alreadyExists = StatusReason(rawValue: "AlreadyExists")
     package static let badRequest = StatusReason(rawValue: "BadRequest")

@@ -15,6 +15,7 @@ package enum ReflectedChange<Kept: Sendable>: Sendable {
 /// A list counts only once it is whole. Nothing is kept here but a version; of each object only what `keep` makes of it goes on, so
 /// that the objects of one chunk at a time are in memory.
 package struct Reflector<Object: KubernetesObject, Kept: Sendable>: Sendable {
+    /// Which objects are followed.
     package var selection = Selection()
     /// Nil is the configuration's.
     package var namespace: String?
@@ -31,6 +32,7 @@ package struct Reflector<Object: KubernetesObject, Kept: Sendable>: Sendable {
     private let client: KubernetesClient
     private let keep: @Sendable (Object) -> Kept
 
+    /// - Parameter keep: what of an object goes on.
     package init(_ client: KubernetesClient, keep: @escaping @Sendable (Object) -> Kept) {
         self.client = client
         self.keep = keep

@@ -2,10 +2,13 @@
 package struct Resource: Hashable, Sendable {
     /// Empty for the core group.
     package var group: String
+    /// Such as `v1`.
     package var version: String
     /// The name in paths, such as `pods`.
     package var plural: String
+    /// The name in objects, such as `Pod`.
     package var kind: String
+    /// Whether its objects lie in namespaces.
     package var isNamespaced: Bool
 
     package init(group: String = "", version: String = "v1", plural: String, kind: String, isNamespaced: Bool = true) {

@@ -18,8 +18,8 @@ package struct ProgramRun: Hashable, Sendable {
     ///   - program: a path, or a name that is looked up in this process's `PATH`.
     ///   - environment: all of its variables.
     ///   - limit: most bytes of standard output.
-    ///   - timeout: after which it is killed.
-    ///   - isCancelled: asked ten times a second; it is killed once that is true.
+    ///   - timeout: after which it is killed, with everything that it started.
+    ///   - isCancelled: asked ten times a second; it is killed likewise once that is true.
     /// - Throws: ENOENT and the like where it cannot be started, ETIMEDOUT, EFBIG for too much output, ECANCELED.
     package static func run(
         _ program: String, _ arguments: [String], environment: [String: String], limit: Int = 1 << 20,
@@ -33,7 +33,8 @@ package struct ProgramRun: Hashable, Sendable {
         do throws(FileError) {
             try drain(output, errors, limit, program, until: .now + timeout, isCancelled)
         } catch {
-            kill(pid, SIGKILL)
+            // Its whole process group: what it started holds the pipes, too.
+            kill(-pid, SIGKILL)
             _ = waitForEnd(pid)
             throw error
         }
@@ -43,7 +44,7 @@ package struct ProgramRun: Hashable, Sendable {
             if let exitCode = waitForEnd(pid, options: WNOHANG) {
                 return ProgramRun(exitCode: exitCode, output: output.bytes, errors: errors.bytes)
             }
-            if ContinuousClock.now > deadline { kill(pid, SIGKILL) }
+            if ContinuousClock.now > deadline { kill(-pid, SIGKILL) }
             usleep(1000)
         }
     }
@@ -51,21 +52,29 @@ package struct ProgramRun: Hashable, Sendable {
     private static func start(
         _ program: String, _ arguments: [String], _ environment: [String: String], output: Int32, errors: Int32
     ) throws(FileError) -> pid_t {
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_adddup2(&actions, output, 1)
-        posix_spawn_file_actions_adddup2(&actions, errors, 2)
+        let path = try find(program)
+        let input = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        guard input >= 0 else { throw FileError("open", "/dev/null") }
+        defer { close(input) }
         var list: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) }
         var variables: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0.key + "=" + $0.value) }
         list.append(nil)
         variables.append(nil)
         defer { for pointer in list + variables { free(pointer) } }
         var pid: pid_t = 0
-        let code = posix_spawnp(&pid, program, &actions, nil, list, variables)
+        let code = poiesis_spawn(&pid, path, list, variables, nil, input, output, errors)
         guard code == 0 else { throw FileError("start", program, code: code) }
         return pid
+    }
+
+    /// The path of a program, as execvp(3) finds it.
+    private static func find(_ program: String) throws(FileError) -> String {
+        guard !program.contains("/") else { return program }
+        let folders = getenv("PATH").map { String(cString: $0) } ?? "/usr/local/bin:/usr/bin:/bin"
+        for folder in folders.split(separator: ":") where access("\(folder)/\(program)", X_OK) == 0 {
+            return "\(folder)/\(program)"
+        }
+        throw FileError("find", "\(program) in PATH", code: ENOENT)
     }
 
     private static func drain(

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import HTTPClient
 import Synchronization
@@ -162,6 +163,35 @@ struct HTTPStreamTests {
                 return
             }
         }
+    }
+
+    @Test func aSocketIsNotInheritedByPrograms() async throws {
+        try await with { _, connection in
+            connection.write(Self.head)
+            connection.waitForEnd()
+        } test: { client, server in
+            let stream = try await client.open(HTTPRequest("GET", server.url()))
+            let files = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").compactMap { Int32($0) }
+            let port = try #require(URL(string: server.url())?.port)
+            var found = 0
+            for file in files where peerPort(file) == port {
+                found += 1
+                #expect(fcntl(file, F_GETFD) & FD_CLOEXEC != 0)
+            }
+            #expect(found == 1)
+            withExtendedLifetime(stream) {}
+        }
+    }
+
+    /// The port that a socket is connected to, over IPv4.
+    private func peerPort(_ file: Int32) -> Int? {
+        var address = sockaddr_in()
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let status = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getpeername(file, $0, &size) }
+        }
+        return status == 0 && address.sin_family == sa_family_t(AF_INET)
+            ? Int(UInt16(bigEndian: address.sin_port)) : nil
     }
 
     @Test func aStreamThatNobodyHoldsIsBrokenOff() async throws {

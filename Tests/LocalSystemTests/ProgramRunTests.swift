@@ -52,6 +52,24 @@ struct ProgramRunTests {
         }
     }
 
+    @Test func whatItStartedIsKilledWithIt() throws {
+        let path = "/tmp/poiesis-run-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        defer { unlink(path) }
+        #expect(throws: FileError("run", "/bin/sh", code: ETIMEDOUT)) {
+            try run("sleep 100 & echo $! > \(path); wait", timeout: .milliseconds(300))
+        }
+        let text = String(decoding: try LocalFile.reading(path).read(100), as: UTF8.self)
+        let child = try #require(Int32(text.split(separator: "\n").first ?? ""))
+        // Its new parent may take a moment to bury it.
+        for _ in 0..<1000 where Machine.program(of: child) != nil { usleep(5000) }
+        #expect(Machine.program(of: child) == nil)
+    }
+
+    @Test func noSignalIsBlockedInIt() throws {
+        let run = try run("grep SigBlk /proc/self/status")
+        #expect(String(decoding: run.output, as: UTF8.self).hasSuffix("0000000000000000\n"))
+    }
+
     @Test func oneThatClosesItsStreamsAndGoesOnIsKilledToo() throws {
         let run = try run("exec sleep 100 >&- 2>&-", timeout: .milliseconds(300))
         #expect(run.exitCode == 137)

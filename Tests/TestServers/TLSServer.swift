@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 
 /// An HTTPS server of openssl in a process of its own, and certificates for it: what libcurl does with TLS is seen against another
 /// implementation's server program.
@@ -39,7 +40,11 @@ package final class TLSServer: Sendable {
     package struct Unusable: Error { package var message: String }
 
     /// Ends the server.
-    package func close() { process.terminate() }
+    package func close() {
+        // Threads of Swift block SIGTERM, and their children do so, too.
+        kill(process.processIdentifier, SIGKILL)
+        process.waitUntilExit()
+    }
 
     /// Makes an authority (`ca.pem`), a server's certificate (`server.pem`, `.key`) for names such as `DNS:localhost` and a client's
     /// (`client.pem`, `.key`) for `CN=poiesis`.

@@ -114,6 +114,8 @@ package final class TestServer: Sendable {
         while true {
             let client = Glibc.accept(listener, nil, nil)
             guard client >= 0 else { return }
+            // A program that a test starts meanwhile would keep it open.
+            _ = fcntl(client, F_SETFD, FD_CLOEXEC)
             Thread.detachNewThread { [self] in
                 if let request = Self.read(client) {
                     seen.withLock { $0.append(request) }
