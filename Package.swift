@@ -24,6 +24,8 @@ let server = TargetDependencyCondition.when(traits: ["Server"])
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird", condition: server)
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types", condition: server)
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio", condition: server)
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio", condition: server)
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio", condition: server)
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log", condition: server)
 let lifecycle = Target.Dependency.product(
     name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: server)
@@ -150,6 +152,8 @@ let package = Package(
                 "TaskStore",
                 logging,
             ]),
+        .target(
+            name: "KubernetesFake", dependencies: [nioCore, nioHTTP1, nioPosix], path: "Tests/KubernetesFake"),
         .testTarget(name: "ArchitectureTests"),
     ]
 )
