@@ -104,6 +104,8 @@ let package = Package(
             name: "ContainerBackend",
             dependencies: ["HTTPClient", "LocalSystem", "Orchestrator", "TaskCore", crypto]),
         .target(
+            name: "KubernetesBackend", dependencies: ["KubernetesAPI", "TES", "TaskCore", lifecycle, logging]),
+        .target(
             name: "Server",
             dependencies: [
                 "Gzip", "TES", "TaskCore", crypto, hummingbird, httpTypes, lifecycle, logging, nioCore,
@@ -152,6 +154,13 @@ let package = Package(
                 "TaskStore",
                 logging,
             ]),
+        .testTarget(
+            name: "KubernetesBackendTests",
+            dependencies: [
+                "HTTPClient", "KubernetesAPI", "KubernetesBackend", "KubernetesFake", "TES", "TaskCore", "TaskStore",
+                logging,
+            ],
+            exclude: ["Recordings", "expected.json", "expected-own.json"]),
         .target(
             name: "KubernetesFake", dependencies: [nioCore, nioHTTP1, nioPosix], path: "Tests/KubernetesFake"),
         .testTarget(name: "ArchitectureTests"),
