@@ -105,7 +105,9 @@ let package = Package(
             dependencies: ["HTTPClient", "LocalSystem", "Orchestrator", "TaskCore", crypto]),
         .target(
             name: "KubernetesBackend",
-            dependencies: ["Filer", "KubernetesAPI", "LocalSystem", "Orchestrator", "TES", "TaskCore", logging]),
+            dependencies: [
+                "Filer", "KubernetesAPI", "LocalSystem", "Orchestrator", "TES", "TaskCore", lifecycle, logging,
+            ]),
         .target(
             name: "Server",
             dependencies: [
@@ -160,10 +162,10 @@ let package = Package(
         .testTarget(
             name: "KubernetesBackendTests",
             dependencies: [
-                "Filer", "KubernetesAPI", "KubernetesBackend", "LocalSystem", "Orchestrator", "TES", "TaskCore",
-                "TaskStore", logging,
+                "Filer", "HTTPClient", "KubernetesAPI", "KubernetesBackend", "KubernetesFake", "LocalSystem",
+                "Orchestrator", "TES", "TaskCore", "TaskStore", logging,
             ],
-            exclude: ["Golden"]),
+            exclude: ["Golden", "Recordings", "expected.json", "expected-own.json"]),
         .target(
             name: "KubernetesFake", dependencies: [nioCore, nioHTTP1, nioPosix], path: "Tests/KubernetesFake"),
         .testTarget(name: "KubernetesFakeTests", dependencies: ["KubernetesFake"]),

@@ -273,7 +273,8 @@ struct StatementRenderer {
 
     private func assemble(_ name: String, _ root: TableModel, _ tables: [TableModel], _ source: inout Source) {
         source.line(
-            "/// Root values with their keys, in order of the keys, from the results of ``selects(viewLevel:isRange:)``.")
+            "/// Root values with their keys, in order of the keys, from the results of ``selects(viewLevel:isRange:)``."
+        )
         source.block(
             "\(access) static func assemble(_ results: [PostgresResult], viewLevel: Int) throws(PostgresError) -> [(key: String, value: \(name))]"
         ) { source in

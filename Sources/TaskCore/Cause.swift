@@ -23,6 +23,16 @@ package enum Cause: Error, Hashable {
     /// The shim found no way to start or to record an executor.
     case shimFailed(position: Int, reason: String)
     case internalError(reason: String)
+    /// A cluster found no way to start the task within the time that the operator allows.
+    case cannotStart(reason: String)
+    /// A cluster took the place of the task for something else.
+    case evicted(reason: String)
+    /// The cluster's deadline for the task is over.
+    case deadlineExceeded(reason: String)
+    /// The task wrote more than the disk that a cluster gave it.
+    case diskLimitExceeded(reason: String)
+    /// A part of the task's Pod that is no executor failed.
+    case partFailed(part: String, reason: String)
 
     /// The state that the task ends in.
     package var state: TESState {
@@ -51,12 +61,20 @@ package enum Cause: Error, Hashable {
         case .hostLost: "host-lost"
         case .shimFailed: "shim-failed"
         case .internalError: "internal-error"
+        case .cannotStart: "cannot-start"
+        case .evicted: "evicted"
+        case .deadlineExceeded: "deadline-exceeded"
+        case .diskLimitExceeded: "disk-limit-exceeded"
+        case .partFailed: "part-failed"
         }
     }
 
     /// Whether the same task may succeed in another attempt.
     package var retryHelps: Bool {
-        if case .hostLost = self { true } else { false }
+        switch self {
+        case .hostLost, .evicted: true
+        default: false
+        }
     }
 
     /// The line that the user reads in `system_logs`; nil where the executor logs say everything.
@@ -83,6 +101,12 @@ package enum Cause: Error, Hashable {
         case .hostLost(let reason): "the attempt was lost: \(reason)"
         case .shimFailed(let position, let reason): "executor \(position) could not be run: \(reason)"
         case .internalError(let reason): "the server failed: \(reason)"
+        case .cannotStart(let reason): "the task could not be started on the cluster: \(reason)"
+        case .evicted(let reason): "the attempt was evicted: \(reason)"
+        case .deadlineExceeded(let reason): "the task was ended because its time is over: \(reason)"
+        case .diskLimitExceeded(let reason):
+            "the task wrote more than the disk that it was given: \(reason). Ask for more disk_gb."
+        case .partFailed(let part, let reason): "\(part) failed: \(reason)"
         }
     }
 }

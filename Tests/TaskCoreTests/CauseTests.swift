@@ -44,6 +44,20 @@ struct CauseTests {
         (.hostLost(reason: "why"), "host-lost", .systemError, "the attempt was lost: why"),
         (.shimFailed(position: 3, reason: "why"), "shim-failed", .systemError, "executor 3 could not be run: why"),
         (.internalError(reason: "why"), "internal-error", .systemError, "the server failed: why"),
+        (
+            .cannotStart(reason: "why"), "cannot-start", .systemError,
+            "the task could not be started on the cluster: why"
+        ),
+        (.evicted(reason: "why"), "evicted", .systemError, "the attempt was evicted: why"),
+        (
+            .deadlineExceeded(reason: "why"), "deadline-exceeded", .systemError,
+            "the task was ended because its time is over: why"
+        ),
+        (
+            .diskLimitExceeded(reason: "why"), "disk-limit-exceeded", .systemError,
+            "the task wrote more than the disk that it was given: why. Ask for more disk_gb."
+        ),
+        (.partFailed(part: "staging", reason: "why"), "part-failed", .systemError, "staging failed: why"),
     ]
 
     @Test(arguments: causes.indices)
@@ -55,9 +69,9 @@ struct CauseTests {
     }
 
     @Test(arguments: causes.indices)
-    func anotherAttemptHelpsOnlyWhereTheHostWasLost(_ index: Int) {
+    func anotherAttemptHelpsOnlyWhereTheHostOrItsPlaceWasLost(_ index: Int) {
         let expected = Self.causes[index]
-        #expect(expected.cause.retryHelps == (expected.name == "host-lost"))
+        #expect(expected.cause.retryHelps == ["host-lost", "evicted"].contains(expected.name))
     }
 
     @Test(arguments: causes.indices)

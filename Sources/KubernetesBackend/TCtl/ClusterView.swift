@@ -1,0 +1,157 @@
+package import KubernetesAPI
+import TES
+package import TaskCore
+
+/// What a controller keeps of the cluster: a reading of each object of its instance, by submission.
+package struct ClusterView: Sendable {
+    private struct Entry: Sendable {
+        var job: JobReading?
+        var volumeClaim: VolumeClaimReading?
+        /// By uid.
+        var pods: [String: PodReading] = [:]
+        var lastPod: PodReading?
+        var obstacle: Obstacle?
+        var obstacleSince = Timestamp(microseconds: 0)
+        var events = EventReading()
+        var suspensions = 0
+
+        /// The newest.
+        var pod: PodReading? { pods.values.max { ($0.createdAt, $0.uid) < ($1.createdAt, $1.uid) } }
+    }
+
+    private var entries: [SubmissionKey: Entry] = [:]
+    /// Jobs that have neither ended nor are being deleted.
+    package private(set) var liveJobs = 0
+
+    package init() {}
+
+    /// All Jobs, by submission.
+    package var jobs: [SubmissionKey: JobReading] { entries.compactMapValues(\.job) }
+
+    package func view(_ key: SubmissionKey) -> SubmissionView {
+        var view = SubmissionView()
+        guard let entry = entries[key] else { return view }
+        view.job = entry.job
+        view.volumeClaim = entry.volumeClaim
+        view.pod = entry.pod
+        view.lastPod = entry.lastPod
+        view.suspensions = entry.suspensions
+        if let obstacle = entry.obstacle {
+            view.obstacle = entry.events.refined(obstacle)
+            view.obstacleSince = entry.obstacleSince
+        }
+        return view
+    }
+
+    /// Forgets what is known of a submission whose objects are gone.
+    package mutating func forget(_ key: SubmissionKey) {
+        guard let entry = entries[key], entry.job == nil, entry.pods.isEmpty, entry.volumeClaim == nil else { return }
+        entries[key] = nil
+    }
+
+    package mutating func set(_ events: EventReading, for key: SubmissionKey) { entries[key]?.events = events }
+
+    // MARK: Changes. Each gives the submissions that they are about.
+
+    package mutating func apply(_ change: ReflectedChange<JobReading?>, now: Timestamp) -> [SubmissionKey] {
+        apply(
+            change, now, key: { SubmissionKey(objectName: $0.name) },
+            set: { entry, job in
+                if entry.job?.state == .active, job?.state == .suspended { entry.suspensions += 1 }
+                entry.job = job
+            },
+            clear: { entry in
+                defer { entry.job = nil }
+                return entry.job != nil
+            },
+            isSame: { $0.job?.uid == $1.uid })
+    }
+
+    package mutating func apply(_ change: ReflectedChange<VolumeClaimReading?>, now: Timestamp) -> [SubmissionKey] {
+        apply(
+            change, now, key: { SubmissionKey(objectName: $0.name) }, set: { $0.volumeClaim = $1 },
+            clear: { entry in
+                defer { entry.volumeClaim = nil }
+                return entry.volumeClaim != nil
+            },
+            isSame: { $0.volumeClaim?.uid == $1.uid })
+    }
+
+    package mutating func apply(_ change: ReflectedChange<PodReading?>, now: Timestamp) -> [SubmissionKey] {
+        if case .deleted(let pod?) = change {
+            guard let key = SubmissionKey(objectName: pod.job) else { return [] }
+            update(key, now) { entry in
+                entry.pods[pod.uid] = nil
+                entry.lastPod = pod
+            }
+            return [key]
+        }
+        return apply(
+            change, now, key: { SubmissionKey(objectName: $0.job) },
+            set: { entry, pod in if let pod { entry.pods[pod.uid] = pod } },
+            clear: { entry in
+                // Nobody saw how they ended.
+                entry.lastPod = entry.pod ?? entry.lastPod
+                defer { entry.pods = [:] }
+                return !entry.pods.isEmpty
+            },
+            isSame: { $0.pods[$1.uid] != nil })
+    }
+
+    private mutating func apply<Reading: Sendable>(
+        _ change: ReflectedChange<Reading?>, _ now: Timestamp, key: (Reading) -> SubmissionKey?,
+        set: (inout Entry, Reading?) -> Void, clear: (inout Entry) -> Bool, isSame: (Entry, Reading) -> Bool
+    ) -> [SubmissionKey] {
+        switch change {
+        case .changed(let reading?):
+            guard let key = key(reading) else { return [] }
+            update(key, now) { set(&$0, reading) }
+            return [key]
+        case .deleted(let reading?):
+            // Another one of the same name may be there already.
+            guard let key = key(reading), let entry = entries[key], isSame(entry, reading) else { return [] }
+            update(key, now) { set(&$0, nil) }
+            return [key]
+        case .replaced(let readings):
+            var changed = Set(entries.keys.filter { clear(&entries[$0, default: Entry()]) })
+            for case let reading? in readings {
+                guard let key = key(reading) else { continue }
+                set(&entries[key, default: Entry()], reading)
+                changed.insert(key)
+            }
+            for key in changed { refresh(key, now) }
+            liveJobs = entries.values.count { Self.isLive($0.job) }
+            return Array(changed)
+        case .interrupted, .changed(nil), .deleted(nil): return []
+        }
+    }
+
+    private mutating func update(_ key: SubmissionKey, _ now: Timestamp, _ body: (inout Entry) -> Void) {
+        let before = Self.isLive(entries[key]?.job)
+        body(&entries[key, default: Entry()])
+        liveJobs += (Self.isLive(entries[key]?.job) ? 1 : 0) - (before ? 1 : 0)
+        refresh(key, now)
+    }
+
+    private static func isLive(_ job: JobReading?) -> Bool { job?.state == .active || job?.state == .suspended }
+
+    /// Keeps the time at which the present obstacle was first seen.
+    private mutating func refresh(_ key: SubmissionKey, _ now: Timestamp) {
+        guard let entry = entries[key] else { return }
+        let obstacle: Obstacle? =
+            if let pod = entry.pod {
+                Obstacle(pod)
+            } else if entry.job?.state == .active {
+                Obstacle(.noPod, text: "its Job has no Pod")
+            } else {
+                nil
+            }
+        if let obstacle, let before = entry.obstacle, before.isSame(as: obstacle) {
+            entries[key]?.obstacle = obstacle
+        } else if obstacle != nil || entry.obstacle != nil {
+            entries[key]?.obstacle = obstacle
+            entries[key]?.obstacleSince = now
+            entries[key]?.events = EventReading()
+        }
+    }
+}

@@ -1,0 +1,269 @@
+package import TES
+package import TaskCore
+
+/// What the store says of a submission, as far as a controller acts on it.
+package enum SubmissionRow: Hashable, Sendable {
+    /// There is no open submission of that number.
+    case none
+    /// Its task waits for a Pod that claims it.
+    case waiting
+    /// An attempt that this Pod opened holds its task.
+    case held(pod: String)
+    /// As before, and a client has asked for the end.
+    case canceling(pod: String)
+    /// Its attempt has given the task back, or another submission has taken its place.
+    case givenBack
+    /// Its task has ended.
+    case ended(TESState, since: Timestamp)
+
+    package init(_ submission: OpenSubmission?) {
+        guard let submission else {
+            self = .none
+            return
+        }
+        if submission.state.isTerminal {
+            self = .ended(submission.state, since: submission.changedAt)
+        } else if !submission.isCurrent {
+            self = .givenBack
+        } else if let claim = submission.claim {
+            self =
+                if !claim.holdsTask {
+                    .givenBack
+                } else if submission.state == .canceling {
+                    .canceling(pod: claim.pod)
+                } else {
+                    .held(pod: claim.pod)
+                }
+        } else {
+            self = submission.state == .queued ? .waiting : .givenBack
+        }
+    }
+}
+
+/// What a controller sees of a submission on the cluster.
+package struct SubmissionView: Hashable, Sendable {
+    package var job: JobReading?
+    package var volumeClaim: VolumeClaimReading?
+    /// The newest one.
+    package var pod: PodReading?
+    /// The last state of a Pod that is gone.
+    package var lastPod: PodReading?
+    /// What it waits for, and since when.
+    package var obstacle: Obstacle?
+    package var obstacleSince: Timestamp?
+    /// How often a queue has taken back its Pod.
+    package var suspensions = 0
+
+    package init() {}
+
+    /// Neither Job nor Pod nor claim is there.
+    package var isEmpty: Bool { job == nil && volumeClaim == nil && pod == nil }
+}
+
+/// The times that a controller allows, in seconds.
+package struct ControllerLimits: Hashable, Sendable {
+    /// How long an obstacle may last; for ever where there is none.
+    package var obstacles: [Obstacle.Kind: Int] = [
+        .image: 300, .configuration: 300, .recorder: 300, .admission: 300, .mount: 600, .volumeClaim: 600,
+        .nodeSelector: 600, .neverEnds: 10,
+    ]
+    /// How long a Pod may outlive the end that Kubernetes set for it: then its node is away.
+    package var overdue = 60
+    /// How long a Job may be without a Pod that had claimed its task.
+    package var podless = 60
+    /// How long a Job may go on after its task has ended.
+    package var afterEnd = 60
+    /// How long the Job of a task that did not succeed stays for whoever wants to look at it.
+    package var keepFailed = 0
+
+    package init() {}
+}
+
+/// One thing that a controller does for a submission.
+package enum ControllerAction: Hashable, Sendable {
+    /// Make the Job, then its volume claim.
+    case submit
+    case createVolumeClaim
+    /// In the background, and only this very one.
+    case deleteJob(uid: String)
+    case deletePod(name: String, uid: String)
+    /// Record an end in a Pod's name.
+    case end(ControllerEnding)
+    /// Forget the submission.
+    case close
+}
+
+/// What is recorded.
+package enum ControllerEnding: Hashable, Sendable {
+    /// As the Pod's status says; as the last one's did where it is gone.
+    case podEnded
+    /// The obstacle's limit is over.
+    case stalled
+    /// Only if an executor has failed already: its Pod cannot go on, and nothing would change.
+    case stalledAfterFailure
+    case canceled
+}
+
+/// What a controller decides.
+package struct ControllerDecision: Hashable, Sendable {
+    package var actions: [ControllerAction]
+    /// When to look again though nothing has changed.
+    package var recheck: Timestamp?
+
+    package init(_ actions: [ControllerAction] = [], recheck: Timestamp? = nil) {
+        self.actions = actions
+        self.recheck = recheck
+    }
+}
+
+/// Row × Job × volume claim × Pod → actions: the whole of what a controller does, as a function.
+package struct ControllerMatrix: Sendable {
+    package let limits: ControllerLimits
+
+    package init(limits: ControllerLimits = ControllerLimits()) { self.limits = limits }
+
+    /// Until when nothing is to be done whatever the row says, so that nobody has to read it: nil for now, the distant future where only
+    /// a change of the cluster's can call for something.
+    package func isQuiet(_ view: SubmissionView, until now: Timestamp) -> Timestamp? {
+        guard view.job?.state == .active, let pod = view.pod, !pod.hasEnded, !pod.isDeleting,
+            view.volumeClaim != nil || view.job?.wantsVolumeClaim == false
+        else { return nil }
+        guard let obstacle = view.obstacle, let since = view.obstacleSince else { return .distantFuture }
+        guard let limit = limits.obstacles[obstacle.kind], !hasFailedExecutor(pod) else { return nil }
+        let end = since.adding(seconds: limit)
+        return end <= now ? nil : end
+    }
+
+    package func decide(_ row: SubmissionRow, _ view: SubmissionView, now: Timestamp) -> ControllerDecision {
+        switch row {
+        // A Job without a row is judged where all rows are compared with all Jobs.
+        case .none: ControllerDecision()
+        case .waiting: live(view, claimedBy: nil, now)
+        case .held(let pod): live(view, claimedBy: pod, now)
+        case .canceling: canceling(view, now)
+        case .givenBack: over(view, after: nil, now)
+        case .ended(let state, let since): over(view, after: (state, since), now)
+        }
+    }
+
+    // MARK: The task waits or runs
+
+    private func live(_ view: SubmissionView, claimedBy claim: String?, _ now: Timestamp) -> ControllerDecision {
+        guard let job = view.job else { return withoutJob(view, claimedBy: claim, now) }
+        switch job.state {
+        case .active: return active(view, job, claimedBy: claim, now)
+        case .suspended: return ControllerDecision(missingClaim(view, job, claim))
+        case .complete, .failed: return afterJob(view, job, now)
+        // Somebody else deletes it. A task that waits is submitted again once it is gone.
+        case .deleting: return claim == nil ? ControllerDecision() : afterJob(view, nil, now)
+        }
+    }
+
+    private func active(
+        _ view: SubmissionView, _ job: JobReading, claimedBy claim: String?, _ now: Timestamp
+    ) -> ControllerDecision {
+        if let pod = view.pod {
+            if pod.hasEnded { return ControllerDecision([.end(.podEnded), .deleteJob(uid: job.uid)]) }
+            if pod.isDeleting { return overdue(pod, job, now) }
+        }
+        var decision = ControllerDecision(missingClaim(view, job, claim))
+        guard let obstacle = view.obstacle, let since = view.obstacleSince else { return decision }
+        if obstacle.kind == .recorder, let pod = view.pod, claim == pod.uid { return decision }
+        // A task that runs has lost its Pod; one that waits may still get it.
+        let isPodless = view.pod == nil && claim != nil
+        let ending: ControllerEnding = isPodless || obstacle.kind == .neverEnds ? .podEnded : .stalled
+        guard let limit = isPodless ? limits.podless : limits.obstacles[obstacle.kind] else { return decision }
+        let end = since.adding(seconds: limit)
+        if end <= now {
+            decision.actions = [.end(ending), .deleteJob(uid: job.uid)]
+        } else {
+            if ending == .stalled, let pod = view.pod, hasFailedExecutor(pod) {
+                decision.actions.append(.end(.stalledAfterFailure))
+            }
+            decision.recheck = end
+        }
+        return decision
+    }
+
+    /// Some executor has ended with an error, be it one that counts or not.
+    private func hasFailedExecutor(_ pod: PodReading) -> Bool {
+        pod.executors.contains { _, container in
+            if case .ended(let code) = ExecutorEnd(container) { code != 0 } else { false }
+        }
+    }
+
+    /// A Pod that has claimed has its volume.
+    private func missingClaim(_ view: SubmissionView, _ job: JobReading, _ claim: String?) -> [ControllerAction] {
+        job.wantsVolumeClaim && view.volumeClaim == nil && claim == nil ? [.createVolumeClaim] : []
+    }
+
+    /// The Job has ended or is about to go: the Pod's end is the attempt's.
+    private func afterJob(_ view: SubmissionView, _ job: JobReading?, _ now: Timestamp) -> ControllerDecision {
+        guard let pod = view.pod, !pod.hasEnded else {
+            return ControllerDecision([.end(.podEnded)] + (job.map { [.deleteJob(uid: $0.uid)] } ?? []))
+        }
+        return overdue(pod, job, now)
+    }
+
+    /// A Pod that is to end does, unless its node is away.
+    private func overdue(_ pod: PodReading, _ job: JobReading?, _ now: Timestamp) -> ControllerDecision {
+        guard let end = pod.deletionTime?.adding(seconds: limits.overdue) else { return ControllerDecision() }
+        if now < end { return ControllerDecision(recheck: end) }
+        return ControllerDecision([.end(.podEnded)] + (job.map { [.deleteJob(uid: $0.uid)] } ?? []))
+    }
+
+    private func withoutJob(
+        _ view: SubmissionView, claimedBy claim: String?, _ now: Timestamp
+    ) -> ControllerDecision {
+        if let pod = view.pod {
+            let delete = pod.isDeleting ? [] : [ControllerAction.deletePod(name: pod.name, uid: pod.uid)]
+            // A waiting task's Pod never claimed it: what it does is of no interest.
+            if claim == nil { return ControllerDecision(delete) }
+            if pod.hasEnded { return ControllerDecision([.end(.podEnded)] + delete) }
+            // One that was left behind by its Job may go on and record its end.
+            return overdue(pod, nil, now)
+        }
+        if claim != nil { return ControllerDecision([.end(.podEnded)]) }
+        // The next claim has the same name.
+        return ControllerDecision(view.volumeClaim == nil ? [.submit] : [])
+    }
+
+    // MARK: The task is to end, or has
+
+    private func canceling(_ view: SubmissionView, _ now: Timestamp) -> ControllerDecision {
+        var actions: [ControllerAction] = []
+        if let job = view.job, job.state != .deleting { actions.append(.deleteJob(uid: job.uid)) }
+        guard let pod = view.pod, !pod.hasEnded else { return ControllerDecision(actions + [.end(.canceled)]) }
+        if let end = pod.deletionTime?.adding(seconds: limits.overdue) {
+            return end <= now
+                ? ControllerDecision(actions + [.end(.canceled)]) : ControllerDecision(actions, recheck: end)
+        }
+        if view.job == nil { actions.append(.deletePod(name: pod.name, uid: pod.uid)) }
+        return ControllerDecision(actions)
+    }
+
+    /// The submission is of no more use: its objects go, then its row.
+    private func over(
+        _ view: SubmissionView, after end: (state: TESState, since: Timestamp)?, _ now: Timestamp
+    ) -> ControllerDecision {
+        guard let job = view.job else {
+            guard let pod = view.pod, !pod.isDeleting else { return ControllerDecision([.close]) }
+            return ControllerDecision([.deletePod(name: pod.name, uid: pod.uid), .close])
+        }
+        guard job.state != .deleting else { return ControllerDecision() }
+        let delete = ControllerDecision([.deleteJob(uid: job.uid)])
+        guard let end, end.state != .canceled else { return delete }
+        let isOver = job.state == .complete || job.state == .failed || view.pod?.hasEnded == true
+        let stays = isOver ? (end.state == .complete ? 0 : limits.keepFailed) : max(limits.afterEnd, keep(end.state))
+        let until = end.since.adding(seconds: job.state == .suspended ? 0 : stays)
+        return until <= now ? delete : ControllerDecision(recheck: until)
+    }
+
+    private func keep(_ state: TESState) -> Int { state == .complete ? 0 : limits.keepFailed }
+}
+
+extension Timestamp {
+    static let distantFuture = Timestamp(microseconds: .max)
+
+    func adding(seconds: Int) -> Timestamp { Timestamp(microseconds: microseconds + Int64(seconds) * 1_000_000) }
+}

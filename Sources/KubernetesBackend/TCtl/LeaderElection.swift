@@ -1,0 +1,196 @@
+package import KubernetesAPI
+package import Logging
+package import TES
+
+/// One leader among the replicas of a controller: whoever holds a Lease and renews it in time.
+///
+/// Clocks of different machines are never compared: a Lease has run out once it was not changed for its duration as this process saw it.
+/// https://kubernetes.io/docs/concepts/architecture/leases/
+package struct LeaderElection: Sendable {
+    package struct Options: Hashable, Sendable {
+        /// The Lease's, in the namespace of the client.
+        package var name: String
+        /// This process's; no two are the same.
+        package var identity: String
+        /// How long a leader that is gone holds up the next one; whole seconds.
+        package var duration = 15
+
+        package init(name: String, identity: String) {
+            self.name = name
+            self.identity = identity
+        }
+
+        /// Between two looks at the Lease.
+        var period: Duration { .milliseconds(duration * 1000 / 3) }
+        /// A leader that could not renew for so long leads no more: earlier than another one may take over.
+        var patience: Duration { .milliseconds(duration * 1000 * 2 / 3) }
+    }
+
+    private let client: KubernetesClient
+    private let options: Options
+    private let now: @Sendable () -> Timestamp
+    private let logger: Logger
+
+    /// - Parameter now: for the times in the Lease, which are for people.
+    package init(
+        _ client: KubernetesClient, options: Options, now: @escaping @Sendable () -> Timestamp, logger: Logger
+    ) {
+        self.client = client
+        self.options = options
+        self.now = now
+        self.logger = logger
+    }
+
+    /// Leads whenever it can until the Swift task is cancelled; then gives the Lease back.
+    ///
+    /// - Parameter lead: is cancelled when the lead is lost, and begun anew when it is won again.
+    package func run(_ lead: @escaping @Sendable () async -> Void) async {
+        var state = LeaseState(identity: options.identity, duration: .seconds(options.duration))
+        while !Task.isCancelled {
+            if await attempt(&state) {
+                logger.notice("this replica leads", metadata: ["identity": "\(options.identity)"])
+                let held = state
+                state = await withTaskGroup(of: LeaseState?.self) { group in
+                    group.addTask {
+                        await lead()
+                        return nil
+                    }
+                    group.addTask { await renew(held) }
+                    var last = held
+                    // Who returns from leading has nothing more to lead.
+                    if let renewed = await group.next() ?? nil { last = renewed }
+                    group.cancelAll()
+                    for await renewed in group { if let renewed { last = renewed } }
+                    return last
+                }
+                if Task.isCancelled { return await release(state) }
+                logger.warning("this replica leads no more", metadata: ["identity": "\(options.identity)"])
+            }
+            try? await Task.sleep(for: options.period)
+        }
+    }
+
+    /// Renews until that fails for too long.
+    private func renew(_ held: LeaseState) async -> LeaseState {
+        var state = held
+        while !Task.isCancelled {
+            try? await Task.sleep(for: options.period)
+            if Task.isCancelled { break }
+            // After a long sleep of the machine another one may lead already.
+            let isLate = ContinuousClock.now - state.renewedAt > options.patience
+            guard await attempt(&state, within: options.patience) else {
+                if isLate || !state.isOurs || ContinuousClock.now - state.renewedAt > options.patience { break }
+                continue
+            }
+            if isLate { break }
+        }
+        return state
+    }
+
+    /// One look at the Lease, and one write where it is ours or free; whether it is ours now.
+    private func attempt(_ state: inout LeaseState, within patience: Duration? = nil) async -> Bool {
+        let start = ContinuousClock.now
+        do throws(KubernetesError) {
+            let lease: Lease?
+            do throws(KubernetesError) {
+                lease = try await client.get(Lease.self, options.name)
+            } catch {
+                guard error.reason == .notFound else { throw error }
+                lease = nil
+            }
+            guard let wanted = state.next(lease, at: start, time: now(), name: options.name) else {
+                return state.isOurs
+            }
+            let written =
+                if lease == nil { try await client.create(wanted) } else { try await client.replace(wanted) }
+            // The time before the request: that is when others begin to count at the latest.
+            state.wrote(written, at: start)
+            return true
+        } catch {
+            switch error.reason {
+            case .conflict?, .alreadyExists?: state.isOurs = false
+            default:
+                if !error.isCancelled {
+                    logger.warning("the Lease could not be written", metadata: ["reason": "\(error)"])
+                }
+            }
+            return false
+        }
+    }
+
+    /// Gives the Lease back, so that the next leader need not wait.
+    private func release(_ state: LeaseState) async {
+        guard state.isOurs, let version = state.seen?.metadata?.resourceVersion else { return }
+        let body = #"{"metadata":{"resourceVersion":"\#(version)"},"spec":{"holderIdentity":""}}"#
+        // The Swift task is cancelled already; this one is not.
+        let name = options.name
+        let client = client
+        _ = await Task { try? await client.patch(Lease.self, name, .merge(Array(body.utf8))) }.value
+    }
+}
+
+/// What one replica knows of the Lease.
+package struct LeaseState: Sendable {
+    package let identity: String
+    package let duration: Duration
+    package var isOurs = false
+    /// When this replica last sent what the server then took.
+    package private(set) var renewedAt = ContinuousClock.now
+    package private(set) var seen: Lease?
+    private var seenAt = ContinuousClock.now
+
+    package init(identity: String, duration: Duration) {
+        self.identity = identity
+        self.duration = duration
+    }
+
+    /// The Lease to write; nil where another replica holds it.
+    ///
+    /// - Parameters:
+    ///   - lease: as it was just read; nil where there is none.
+    ///   - time: goes into the Lease.
+    package mutating func next(
+        _ lease: Lease?, at instant: ContinuousClock.Instant, time: Timestamp, name: String
+    ) -> Lease? {
+        let holder = lease?.spec?.holderIdentity ?? ""
+        if lease?.metadata?.resourceVersion != seen?.metadata?.resourceVersion || lease == nil {
+            seen = lease
+            seenAt = instant
+        }
+        isOurs = holder == identity
+        if !isOurs, !holder.isEmpty {
+            // What the holder promised, should it be longer.
+            let promised = Duration.seconds(lease?.spec?.leaseDurationSeconds ?? 0)
+            guard instant - seenAt > max(duration, promised) else { return nil }
+        }
+        var wanted = lease ?? Lease()
+        if wanted.metadata == nil { wanted.metadata = ObjectMeta(name: name) }
+        var spec = wanted.spec ?? LeaseSpec()
+        spec.holderIdentity = identity
+        spec.leaseDurationSeconds = Int32(clamping: duration.components.seconds)
+        spec.renewTime = time.microTime
+        if !isOurs {
+            spec.acquireTime = time.microTime
+            spec.leaseTransitions = lease == nil ? 0 : (spec.leaseTransitions ?? 0) + 1
+        }
+        wanted.spec = spec
+        return wanted
+    }
+
+    /// The server has taken what was sent at that time.
+    package mutating func wrote(_ lease: Lease, at instant: ContinuousClock.Instant) {
+        seen = lease
+        seenAt = instant
+        renewedAt = instant
+        isOurs = true
+    }
+}
+
+extension Timestamp {
+    /// As Kubernetes' MicroTime: exactly six decimals, `2026-01-31T12:00:00.250123Z`.
+    package var microTime: String {
+        let rest = microseconds % 1000
+        let digits = "\((rest + 1000) % 1000)"
+        return text.dropLast() + String(repeating: "0", count: 3 - digits.count) + digits + "Z"
+    }
+}
