@@ -135,6 +135,16 @@ struct RecorderTests {
         }
     }
 
+    @Test func plansSayHowLongAProgramMayRunAndTidyUp() async throws {
+        try await RecorderHarness.with(executors: 1, parameters: ["Walltime": "90m"]) { pod in
+            pod.start()
+            try await pod.waitForPlan(.tif)
+            let bytes = try #require(try pod.folder.control.folder.read("exec-0/plan", limit: 1 << 20))
+            let plan = try #require(ExecutorPlan(encoded: bytes))
+            #expect(plan.walltime == 5400 && plan.grace == 5 && plan.arguments == ["true"])
+        }
+    }
+
     @Test func aCancelledTaskIsRefused() async throws {
         try await RecorderHarness.with(executors: 1) { pod in
             _ = try await pod.store.cancel(pod.submission.taskID, for: .everyone)

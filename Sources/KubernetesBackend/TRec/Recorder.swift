@@ -35,8 +35,6 @@ package struct RecorderConfiguration: Sendable {
     package var missingOutputsFail = false
     /// Seconds from a SIGTERM to the Pod's SIGKILL.
     package var podGrace = 30
-    /// Seconds that a program may run; nil for any time.
-    package var walltime: Int?
     /// How often the control folder is looked at.
     package var poll = Duration.milliseconds(100)
     /// The first pause before a store that is away is asked again; they double up to a minute, and vary by half.
@@ -154,10 +152,13 @@ package struct Recorder: Sendable {
     private func writePlans(_ attempt: Attempt) throws(FileError) {
         if try folder.hasPlan(of: .tif) { return }
         let mounts = MountPlan(attempt.task)
+        let parameters = attempt.task.resources?.backendParameters ?? [:]
+        let walltime = parameters.first { $0.key.lowercased() == "walltime" }
+            .flatMap { BackendParameters.seconds($0.value) }.flatMap(Int.init(exactly:))
         for (position, executor) in attempt.task.executors.enumerated() {
             var plan = ExecutorPlan(executor, mounts: mounts, captureLimit: configuration.captureLimit)
             plan.grace = configuration.programGrace
-            plan.walltime = configuration.walltime
+            plan.walltime = walltime
             try folder.control.prepare(position, plan)
         }
         try folder.write(FilerPlan(principal: attempt.principal, task: attempt.task), for: .tif)

@@ -33,13 +33,14 @@ final class RecorderHarness: Sendable {
 
     /// - Parameter ignores: whether the first executor's error is ignored.
     static func with(
-        executors: Int, ignores: Bool = false, _ body: (RecorderHarness) async throws -> Void
+        executors: Int, ignores: Bool = false, parameters: [String: String]? = nil, _ body: (RecorderHarness) async throws -> Void
     ) async throws {
         let path = "/tmp/trec-\(UUID().uuidString.lowercased())"
         let folder = PodFolder(try Folder.make(path, mode: 0o777))
         defer { try? Folder("/tmp").remove(ContainerPath.name(path)) }
         let store = InMemoryTaskStore(clock: { Timestamp(microseconds: Machine.clock()) })
         let task = TESTask(
+            resources: TESResources(backendParameters: parameters),
             executors: (0..<executors).map {
                 TESExecutor(image: "i", command: ["true"], ignoreError: ignores && $0 == 0)
             })
