@@ -33,7 +33,8 @@ final class RecorderHarness: Sendable {
 
     /// - Parameter ignores: whether the first executor's error is ignored.
     static func with(
-        executors: Int, ignores: Bool = false, parameters: [String: String]? = nil, _ body: (RecorderHarness) async throws -> Void
+        executors: Int, ignores: Bool = false, parameters: [String: String]? = nil,
+        _ body: (RecorderHarness) async throws -> Void
     ) async throws {
         let path = "/tmp/trec-\(UUID().uuidString.lowercased())"
         let folder = PodFolder(try Folder.make(path, mode: 0o777))
