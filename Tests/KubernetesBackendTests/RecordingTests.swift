@@ -53,7 +53,7 @@ struct RecordingTests {
         func look() async throws {
             for _ in 0..<5 {
                 let now = clock.withLock { $0 }
-                if view.view(key).obstacle != nil { view.set(EventReading(recording.events), for: key) }
+                if view.view(key).obstacle != nil { view.set(EventReading(recording.events), for: key, now: now) }
                 let seen = view.view(key)
                 let open = try await store.openSubmissions(of: [key.taskID]).first { $0.key == key }
                 let decision = matrix.decide(SubmissionRow(open), seen, now: now)

@@ -49,7 +49,16 @@ package struct ClusterView: Sendable {
         entries[key] = nil
     }
 
-    package mutating func set(_ events: EventReading, for key: SubmissionKey) { entries[key]?.events = events }
+    /// Keeps what Events say. Another reason than they gave before is another obstacle.
+    package mutating func set(_ events: EventReading, for key: SubmissionKey, now: Timestamp) {
+        guard let entry = entries[key] else { return }
+        if let obstacle = entry.obstacle {
+            let before = entry.events.refined(obstacle)
+            let isOther = !before.isSame(as: events.refined(obstacle))
+            if isOther, !before.isSame(as: obstacle) { entries[key]?.obstacleSince = now }
+        }
+        entries[key]?.events = events
+    }
 
     // MARK: Changes. Each gives the submissions that they are about.
 

@@ -58,6 +58,9 @@ package final class Controller: Service {
         var settled: [SubmissionKey: TESState] = [:]
         /// How often a queue had taken back a Job's Pod when that was last warned of.
         var suspensions: [SubmissionKey: Int] = [:]
+
+        /// Whether a submission's next look lies ahead.
+        func isWaiting(_ key: SubmissionKey, _ now: Timestamp) -> Bool { rechecks[key] ?? now > now }
     }
 
     package init(
@@ -139,7 +142,9 @@ package final class Controller: Service {
         let view = state.view.view(key)
         if let until = matrix.isQuiet(view, until: now) {
             state.dirty.remove(key)
-            let look = min(until, nextEvents(key, view, state, now) ?? until)
+            // What failed is tried again, whatever changes.
+            guard state.failures[key] == nil else { return }
+            let look = min(until, nextEvents(key, view, state) ?? until)
             state.rechecks[key] = look == .distantFuture ? nil : look
         } else {
             state.dirty.insert(key)
@@ -147,13 +152,13 @@ package final class Controller: Service {
     }
 
     /// When Events are to be read of an obstacle that only they explain.
-    private func nextEvents(
-        _ key: SubmissionKey, _ view: SubmissionView, _ state: State, _ now: Timestamp
-    ) -> Timestamp? {
-        guard let obstacle = view.obstacle, let since = view.obstacleSince, obstacle.kind.needsEvents else {
-            return nil
-        }
-        return (state.eventsRead[key].map { max($0, since) } ?? since).adding(seconds: options.eventsEvery)
+    private func nextEvents(_ key: SubmissionKey, _ view: SubmissionView, _ state: State) -> Timestamp? {
+        guard let obstacle = view.obstacle, let since = view.obstacleSince else { return nil }
+        guard obstacle.kind.needsEvents || view.pod == nil else { return nil }
+        let last = max(state.eventsRead[key] ?? since, since)
+        // What lasts is asked for less and less often: a thousand Jobs may wait for one quota.
+        let lasted = Int((last.microseconds - since.microseconds) / 1_000_000)
+        return last.adding(seconds: max(options.eventsEvery, min(lasted / 2, 600)))
     }
 
     // MARK: A round
@@ -166,7 +171,7 @@ package final class Controller: Service {
             try await compareIfDue(now)
             let ending = try await store.endingSubmissions(limit: 1000)
             let due = state.withLock { state -> Set<SubmissionKey> in
-                var due = state.dirty
+                var due = state.dirty.filter { state.failures[$0] == nil || !state.isWaiting($0, now) }
                 for (key, time) in state.rechecks where time <= now { due.insert(key) }
                 // One that failed waits.
                 due = due.filter { (state.rechecks[$0] ?? now) <= now || state.failures[$0] == nil }
@@ -224,7 +229,7 @@ package final class Controller: Service {
             state.withLock { state in
                 state.failures[key] = nil
                 if case .ended(let ended, _) = row, decision.recheck != nil { state.settled[key] = ended }
-                let look = [decision.recheck, nextEvents(key, view, state, now)].compactMap { $0 }.min()
+                let look = [decision.recheck, nextEvents(key, view, state)].compactMap { $0 }.min()
                 if let look { state.rechecks[key] = max(look, now.adding(seconds: 1)) }
             }
         } catch {
@@ -239,6 +244,7 @@ package final class Controller: Service {
         }
     }
 
+    /// Tells the operator of a Job that does not come to run.
     private func warnOfSuspensions(_ key: SubmissionKey, _ view: SubmissionView) {
         guard view.suspensions >= 3,
             state.withLock({ $0.suspensions.updateValue(view.suspensions, forKey: key) }) != view.suspensions
@@ -248,11 +254,12 @@ package final class Controller: Service {
             metadata: ["submission": "\(key.objectName)", "times": "\(view.suspensions)"])
     }
 
+    /// Reads the Events of a submission's objects where only they say why it does not go on.
     private func readEventsIfDue(_ key: SubmissionKey) async throws(ControllerError) {
         let now = store.now()
         let view = state.withLock { state -> SubmissionView? in
             let view = state.view.view(key)
-            guard let due = nextEvents(key, view, state, now), due <= now else { return nil }
+            guard let due = nextEvents(key, view, state), due <= now else { return nil }
             state.eventsRead[key] = now
             return view
         }
@@ -267,7 +274,7 @@ package final class Controller: Service {
             } catch { throw .cluster(error) }
         }
         let reading = EventReading(events)
-        state.withLock { $0.view.set(reading, for: key) }
+        state.withLock { $0.view.set(reading, for: key, now: now) }
         if view.pod == nil, let job = view.job { try await forgetIfGone(job) }
     }
 
@@ -335,8 +342,8 @@ extension Obstacle.Kind {
     /// Its status does not say why.
     var needsEvents: Bool {
         switch self {
-        case .noPod, .mount, .volumeClaim, .admission: true
-        case .image, .configuration, .recorder, .nodeSelector, .capacity, .neverEnds: false
+        case .noPod, .mount, .volumeClaim: true
+        case .image, .configuration, .recorder, .nodeSelector, .capacity, .admission, .neverEnds: false
         }
     }
 }
