@@ -79,7 +79,7 @@ struct TOFCommand: AsyncParsableCommand {
     func run() async throws {
         PodPart.endAtOnceWhenTold()
         try await StartError.exiting {
-            PodPart.exit(await try PodPart.filer(program, control: control, workspace: workspace).upload())
+            PodPart.exit(try await PodPart.filer(program, control: control, workspace: workspace).upload())
         }
     }
 }
