@@ -3,6 +3,7 @@ import TES
 
 /// Why a submission does not go on. The same one for its limit ends the attempt.
 package struct Obstacle: Hashable, Sendable {
+    /// What kind of thing it is; each has its limit.
     package enum Kind: String, Hashable, Sendable, CaseIterable {
         /// An image cannot be had.
         case image
@@ -26,12 +27,14 @@ package struct Obstacle: Hashable, Sendable {
         case neverEnds
     }
 
+    /// What kind of thing it is.
     package var kind: Kind
     /// The container that does not start, where it is one.
     package var part: PodPart?
     /// In the cluster's words.
     package var text: String
 
+    /// An obstacle in the cluster's words.
     package init(_ kind: Kind, part: PodPart? = nil, text: String) {
         self.kind = kind
         self.part = part
@@ -124,6 +127,7 @@ package struct EventReading: Hashable, Sendable {
     /// Why its claim is not bound.
     package var volumeClaim: String?
 
+    /// Nothing was told yet.
     package init() {}
 
     private static let mountReasons: Set = [

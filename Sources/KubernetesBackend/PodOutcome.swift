@@ -3,14 +3,18 @@ package import TaskCore
 
 /// How an attempt ended, judged by its Pod and Job alone: what a controller records where the Pod's recorder did not.
 package struct PodOutcome: Hashable, Sendable {
+    /// What the task ends with, unless it is tried again.
     package var cause: Cause
     /// The exit codes that are known.
     package var executors: [Executor] = []
     /// What the user is to know besides.
     package var lines: [String] = []
 
+    /// What is known of one executor.
     package struct Executor: Hashable, Sendable {
+        /// In the task.
         package var position: Int
+        /// Without its streams, which nobody outside of the Pod can read.
         package var log: TESExecutorLog
     }
 
@@ -42,6 +46,7 @@ package struct PodOutcome: Hashable, Sendable {
         }
     }
 
+    /// A cause without a Pod.
     package init(cause: Cause) { self.cause = cause }
 
     /// A line of system_logs where the recorder's report is missing.

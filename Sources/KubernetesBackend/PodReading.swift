@@ -5,14 +5,19 @@ import TES
 ///
 /// https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#PodStatus
 package struct PodReading: Hashable, Sendable {
+    /// With a random end.
     package var name: String
+    /// What a claim of its task is made with.
     package var uid: String
     /// The Job that made it.
     package var job: String
+    /// On the API server's clock.
     package var createdAt: Timestamp
+    /// Pending until its main container, ack, runs.
     package var phase: Phase
     /// When it may be gone at the earliest; nil unless its deletion was asked for.
     package var deletionTime: Timestamp?
+    /// Nil until one was found.
     package var node: String?
     /// In the order of the Pod's specification; empty until the kubelet has the Pod.
     package var containers: [ContainerReading]
@@ -36,9 +41,12 @@ package struct PodReading: Hashable, Sendable {
 
     /// A reason for programs and one for people.
     package struct Reason: Hashable, Sendable {
+        /// Such as `Evicted`.
         package var name: String
+        /// Empty where there is none.
         package var message: String
 
+        /// Both as the cluster has them.
         package init(name: String, message: String) {
             self.name = name
             self.message = message
@@ -47,8 +55,10 @@ package struct PodReading: Hashable, Sendable {
 
     /// All containers have ended for good.
     package var hasEnded: Bool { phase == .succeeded || phase == .failed }
+    /// Somebody asked for its deletion.
     package var isDeleting: Bool { deletionTime != nil }
 
+    /// The container of a part; nil until the kubelet has the Pod.
     package subscript(_ part: PodPart) -> ContainerReading? { containers.first { $0.part == part } }
 
     /// The executors' containers by position.
@@ -102,6 +112,7 @@ package enum PodPart: Hashable, Sendable, CustomStringConvertible {
     /// A container that somebody else put into the Pod.
     case other(String)
 
+    /// The part that a container of that name is.
     package init(container name: String) {
         switch name {
         case "trec": self = .trec
@@ -141,10 +152,14 @@ package enum PodPart: Hashable, Sendable, CustomStringConvertible {
 
 /// What the status of one container says.
 package struct ContainerReading: Hashable, Sendable {
+    /// What it is for.
     package var part: PodPart
+    /// As of the last event.
     package var state: State
+    /// How often it was started again.
     package var restarts: Int
 
+    /// Waiting, running or ended.
     package enum State: Hashable, Sendable {
         /// It has not begun, for a reason that is worth telling if there is one.
         case waiting(PodReading.Reason?)
@@ -152,7 +167,9 @@ package struct ContainerReading: Hashable, Sendable {
         case ended(ContainerEnd)
     }
 
+    /// How it ended; nil where it has not.
     package var end: ContainerEnd? { if case .ended(let end) = state { end } else { nil } }
+    /// It has begun and not ended.
     package var isRunning: Bool { state == .running }
     /// Why it does not begin.
     package var waitingReason: PodReading.Reason? {
@@ -184,11 +201,13 @@ package struct ContainerReading: Hashable, Sendable {
 package struct ContainerEnd: Hashable, Sendable {
     /// The container's; for an executor it is the shim's.
     package var code: Int32
+    /// Such as `Completed`, `Error`, `OOMKilled`; empty where there is none.
     package var reason: String
     /// What it left at its end; at most 4096 bytes.
     package var message: String
     /// Nil where it never ran, or nobody knows.
     package var startedAt: Timestamp?
+    /// Nil where nobody knows.
     package var finishedAt: Timestamp?
     /// The kubelet lost the container and made up an end, also for one that never ran.
     package var isMadeUp: Bool
@@ -209,6 +228,7 @@ package struct ContainerEnd: Hashable, Sendable {
     /// 1970 stands for never.
     private static func real(_ time: Timestamp) -> Timestamp? { time.microseconds > 0 ? time : nil }
 
+    /// The kernel killed one of its processes because its memory was used up.
     package var isOutOfMemory: Bool { reason == "OOMKilled" || (report?.isOutOfMemory ?? false) }
     /// The line that our own programs leave; nil of anything else.
     package var report: TerminationReport? { isMadeUp ? nil : TerminationReport(message) }
@@ -216,9 +236,12 @@ package struct ContainerEnd: Hashable, Sendable {
 
 /// The line that a program of ours leaves as termination message: its exit code, then words, such as `42 oom=no`, `143 never ran`.
 package struct TerminationReport: Hashable, Sendable {
+    /// The program's.
     package var exitCode: Int32
+    /// What follows on the line; may be empty.
     package var words: String
 
+    /// Reads a termination message; nil of anything else than such a line.
     package init?(_ message: String) {
         let line = message.split(whereSeparator: \.isNewline).first ?? ""
         let parts = line.split(separator: " ", maxSplits: 1)
@@ -227,6 +250,7 @@ package struct TerminationReport: Hashable, Sendable {
         words = parts.count > 1 ? String(parts[1]) : ""
     }
 
+    /// What the shim saw of its own cgroup.
     package var isOutOfMemory: Bool { words.split(separator: " ").contains("oom=yes") }
     /// The executor's program was not started: its turn never came, or was to be skipped.
     package var neverRan: Bool { words.hasPrefix("never ran") || words.hasPrefix("skipped") }

@@ -6,10 +6,12 @@ package typealias Timestamp = TES.Timestamp
 
 /// What a submission becomes on a cluster.
 package struct SubmissionObjects: Sendable {
+    /// Made first.
     package var job: Job
     /// Its owner is added once the Job has a uid.
     package var volumeClaim: PersistentVolumeClaim?
 
+    /// Both carry the submission's name and labels.
     package init(job: Job, volumeClaim: PersistentVolumeClaim?) {
         self.job = job
         self.volumeClaim = volumeClaim
@@ -18,13 +20,18 @@ package struct SubmissionObjects: Sendable {
 
 /// What a Job says of itself.
 package struct JobReading: Hashable, Sendable {
+    /// What its conditions and its specification come to.
     package enum State: Hashable, Sendable, CaseIterable {
         case active, suspended, complete, failed, deleting
     }
 
+    /// The submission's.
     package var name: String
+    /// Differs from that of an earlier Job of the same name.
     package var uid: String
+    /// On the API server's clock.
     package var createdAt: Timestamp
+    /// Deletion comes before an end, an end before a suspension.
     package var state: State
     /// The deadline has ended it, or is about to.
     package var isPastDeadline: Bool
@@ -62,12 +69,16 @@ package struct JobReading: Hashable, Sendable {
 
 /// What a volume claim says of itself.
 package struct VolumeClaimReading: Hashable, Sendable {
+    /// What its phase comes to.
     package enum State: Hashable, Sendable, CaseIterable {
         case pending, bound, deleting
     }
 
+    /// The submission's.
     package var name: String
+    /// Differs from that of an earlier claim of the same name.
     package var uid: String
+    /// A claim that is lost counts as pending.
     package var state: State
 
     /// - Parameter claim: nil of it has no name yet.

@@ -303,13 +303,15 @@ struct ControllerTests {
         }
     }
 
-    @Test func aLeaderThatCannotRenewLeadsNoMore() async throws {
+    @Test(arguments: ["it is refused", "no answer comes"])
+    func aLeaderThatCannotRenewLeadsNoMore(_ why: String) async throws {
         try await ControllerHarness.with { harness in
             let leaders = Leaders()
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { await leaders.lead("a", harness) }
                 try await harness.eventually("it leads") { leaders.names == ["a"] }
-                harness.server.faults.add(Fault(.status(503), path: "/leases", times: nil))
+                let kind = why == "it is refused" ? Fault.Kind.status(503) : .silence
+                harness.server.faults.add(Fault(kind, path: "/leases", times: nil))
                 // Before the Lease runs out for others.
                 try await harness.eventually("it stops", within: 3) { leaders.names.isEmpty }
                 harness.server.faults.clear()

@@ -23,11 +23,13 @@ package struct ClusterView: Sendable {
     /// Jobs that have neither ended nor are being deleted.
     package private(set) var liveJobs = 0
 
+    /// Nothing is known yet.
     package init() {}
 
     /// All Jobs, by submission.
     package var jobs: [SubmissionKey: JobReading] { entries.compactMapValues(\.job) }
 
+    /// What is seen of one submission.
     package func view(_ key: SubmissionKey) -> SubmissionView {
         var view = SubmissionView()
         guard let entry = entries[key] else { return view }
@@ -62,6 +64,7 @@ package struct ClusterView: Sendable {
 
     // MARK: Changes. Each gives the submissions that they are about.
 
+    /// Takes a change of Jobs; nil in one is an object without a name.
     package mutating func apply(_ change: ReflectedChange<JobReading?>, now: Timestamp) -> [SubmissionKey] {
         apply(
             change, now, key: { SubmissionKey(objectName: $0.name) },
@@ -76,6 +79,7 @@ package struct ClusterView: Sendable {
             isSame: { $0.job?.uid == $1.uid })
     }
 
+    /// Takes a change of volume claims.
     package mutating func apply(_ change: ReflectedChange<VolumeClaimReading?>, now: Timestamp) -> [SubmissionKey] {
         apply(
             change, now, key: { SubmissionKey(objectName: $0.name) }, set: { $0.volumeClaim = $1 },
@@ -86,6 +90,7 @@ package struct ClusterView: Sendable {
             isSame: { $0.volumeClaim?.uid == $1.uid })
     }
 
+    /// Takes a change of Pods. The last state of one that is gone is kept.
     package mutating func apply(_ change: ReflectedChange<PodReading?>, now: Timestamp) -> [SubmissionKey] {
         if case .deleted(let pod?) = change {
             guard let key = SubmissionKey(objectName: pod.job) else { return [] }

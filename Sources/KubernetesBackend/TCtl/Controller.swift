@@ -13,11 +13,13 @@ package typealias SubmissionRenderer = @Sendable (Submission) throws(Cause) -> S
 /// It keeps a reading of each object of its instance, and reads rows only of submissions that may call for something. What is to be
 /// done is ``ControllerMatrix``'s to say.
 package final class Controller: Service {
+    /// What an operator can say, and what tests shorten.
     package struct Options: Hashable, Sendable {
         /// The value of `poiesis.io/instance` of all its objects.
         package var instance: String
         /// Most Jobs that have not ended.
         package var maxLiveJobs = 1000
+        /// How long things may last.
         package var limits = ControllerLimits()
         /// Seconds that a Job without a row is left alone.
         package var orphanAge = 600
@@ -26,6 +28,7 @@ package final class Controller: Service {
         /// Seconds until Events are read of something that does not start, and between two times.
         package var eventsEvery = 30
 
+        /// The defaults for an instance.
         package init(instance: String) { self.instance = instance }
     }
 
@@ -63,10 +66,10 @@ package final class Controller: Service {
         func isWaiting(_ key: SubmissionKey, _ now: Timestamp) -> Bool { rechecks[key] ?? now > now }
     }
 
+    /// - Parameter election: of the replicas that share the instance.
     package init(
         client: KubernetesClient, store: any SubmissionStore, election: LeaderElection, options: Options,
-        logger: Logger,
-        render: @escaping SubmissionRenderer
+        logger: Logger, render: @escaping SubmissionRenderer
     ) {
         self.client = client
         self.store = store

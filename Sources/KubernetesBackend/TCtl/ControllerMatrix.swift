@@ -16,6 +16,7 @@ package enum SubmissionRow: Hashable, Sendable {
     /// Its task has ended.
     case ended(TESState, since: Timestamp)
 
+    /// Nil is a submission that was closed, or never opened.
     package init(_ submission: OpenSubmission?) {
         guard let submission else {
             self = .none
@@ -42,7 +43,9 @@ package enum SubmissionRow: Hashable, Sendable {
 
 /// What a controller sees of a submission on the cluster.
 package struct SubmissionView: Hashable, Sendable {
+    /// Nil where there is none, as for the two after it.
     package var job: JobReading?
+    /// The workspace's.
     package var volumeClaim: VolumeClaimReading?
     /// The newest one.
     package var pod: PodReading?
@@ -50,14 +53,13 @@ package struct SubmissionView: Hashable, Sendable {
     package var lastPod: PodReading?
     /// What it waits for, and since when.
     package var obstacle: Obstacle?
+    /// When the obstacle was first seen.
     package var obstacleSince: Timestamp?
     /// How often a queue has taken back its Pod.
     package var suspensions = 0
 
+    /// Nothing of it is there.
     package init() {}
-
-    /// Neither Job nor Pod nor claim is there.
-    package var isEmpty: Bool { job == nil && volumeClaim == nil && pod == nil }
 }
 
 /// The times that a controller allows, in seconds.
@@ -76,6 +78,7 @@ package struct ControllerLimits: Hashable, Sendable {
     /// How long the Job of a task that did not succeed stays for whoever wants to look at it.
     package var keepFailed = 0
 
+    /// The defaults.
     package init() {}
 }
 
@@ -106,10 +109,12 @@ package enum ControllerEnding: Hashable, Sendable {
 
 /// What a controller decides.
 package struct ControllerDecision: Hashable, Sendable {
+    /// In this order; one that does not apply any more ends them.
     package var actions: [ControllerAction]
     /// When to look again though nothing has changed.
     package var recheck: Timestamp?
 
+    /// No actions and no time: only a change calls for more.
     package init(_ actions: [ControllerAction] = [], recheck: Timestamp? = nil) {
         self.actions = actions
         self.recheck = recheck
@@ -118,8 +123,10 @@ package struct ControllerDecision: Hashable, Sendable {
 
 /// Row × Job × volume claim × Pod → actions: the whole of what a controller does, as a function.
 package struct ControllerMatrix: Sendable {
+    /// How long things may last.
     package let limits: ControllerLimits
 
+    /// The limits are the operator's.
     package init(limits: ControllerLimits = ControllerLimits()) { self.limits = limits }
 
     /// Until when nothing is to be done whatever the row says, so that nobody has to read it: nil for now, the distant future where only
@@ -134,6 +141,7 @@ package struct ControllerMatrix: Sendable {
         return end <= now ? nil : end
     }
 
+    /// What is to be done now. A pure function: the clock is an argument.
     package func decide(_ row: SubmissionRow, _ view: SubmissionView, now: Timestamp) -> ControllerDecision {
         switch row {
         // A Job without a row is judged where all rows are compared with all Jobs.

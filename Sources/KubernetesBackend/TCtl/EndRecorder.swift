@@ -6,6 +6,7 @@ package struct EndRecorder: Sendable {
     private let store: any SubmissionStore
     private let limits: ControllerLimits
 
+    /// Records in a store, with the limits that causes tell of.
     package init(store: any SubmissionStore, limits: ControllerLimits) {
         self.store = store
         self.limits = limits

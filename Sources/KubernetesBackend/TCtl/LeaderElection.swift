@@ -7,6 +7,7 @@ package import TES
 /// Clocks of different machines are never compared: a Lease has run out once it was not changed for its duration as this process saw it.
 /// https://kubernetes.io/docs/concepts/architecture/leases/
 package struct LeaderElection: Sendable {
+    /// Which Lease, and who wants it.
     package struct Options: Hashable, Sendable {
         /// The Lease's, in the namespace of the client.
         package var name: String
@@ -15,6 +16,7 @@ package struct LeaderElection: Sendable {
         /// How long a leader that is gone holds up the next one; whole seconds.
         package var duration = 15
 
+        /// A Lease of 15 seconds.
         package init(name: String, identity: String) {
             self.name = name
             self.identity = identity
@@ -70,25 +72,40 @@ package struct LeaderElection: Sendable {
         }
     }
 
-    /// Renews until that fails for too long.
+    /// Renews until that fails for too long, however it fails; a machine that slept notices here.
     private func renew(_ held: LeaseState) async -> LeaseState {
         var state = held
         while !Task.isCancelled {
             try? await Task.sleep(for: options.period)
-            if Task.isCancelled { break }
-            // After a long sleep of the machine another one may lead already.
-            let isLate = ContinuousClock.now - state.renewedAt > options.patience
-            guard await attempt(&state, within: options.patience) else {
-                if isLate || !state.isOurs || ContinuousClock.now - state.renewedAt > options.patience { break }
-                continue
-            }
-            if isLate { break }
+            let deadline = state.renewedAt + options.patience
+            guard !Task.isCancelled, ContinuousClock.now < deadline,
+                let renewed = await attempt(state, before: deadline)
+            else { break }
+            state = renewed
+            guard state.isOurs else { break }
         }
         return state
     }
 
+    /// One attempt; nil where it did not come to an end in time.
+    private func attempt(_ state: LeaseState, before deadline: ContinuousClock.Instant) async -> LeaseState? {
+        await withTaskGroup(of: LeaseState?.self) { group in
+            group.addTask {
+                var state = state
+                _ = await attempt(&state)
+                return state
+            }
+            group.addTask {
+                try? await Task.sleep(until: deadline, clock: .continuous)
+                return nil
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? nil
+        }
+    }
+
     /// One look at the Lease, and one write where it is ours or free; whether it is ours now.
-    private func attempt(_ state: inout LeaseState, within patience: Duration? = nil) async -> Bool {
+    private func attempt(_ state: inout LeaseState) async -> Bool {
         let start = ContinuousClock.now
         do throws(KubernetesError) {
             let lease: Lease?
@@ -107,12 +124,10 @@ package struct LeaderElection: Sendable {
             state.wrote(written, at: start)
             return true
         } catch {
-            switch error.reason {
-            case .conflict?, .alreadyExists?: state.isOurs = false
-            default:
-                if !error.isCancelled {
-                    logger.warning("the Lease could not be written", metadata: ["reason": "\(error)"])
-                }
+            // A write that another one has overtaken, our own perhaps: the next look tells whose.
+            let isOvertaken = error.reason == .conflict || error.reason == .alreadyExists
+            if !isOvertaken, !error.isCancelled {
+                logger.warning("the Lease could not be written", metadata: ["reason": "\(error)"])
             }
             return false
         }
@@ -131,14 +146,19 @@ package struct LeaderElection: Sendable {
 
 /// What one replica knows of the Lease.
 package struct LeaseState: Sendable {
+    /// Of the replica.
     package let identity: String
+    /// Of the Lease.
     package let duration: Duration
+    /// Whether the Lease named this replica when it was last seen.
     package var isOurs = false
     /// When this replica last sent what the server then took.
     package private(set) var renewedAt = ContinuousClock.now
+    /// The Lease as it was last seen.
     package private(set) var seen: Lease?
     private var seenAt = ContinuousClock.now
 
+    /// Nothing was seen yet.
     package init(identity: String, duration: Duration) {
         self.identity = identity
         self.duration = duration
