@@ -176,12 +176,10 @@ package final class Controller: Service {
             let due = state.withLock { state -> Set<SubmissionKey> in
                 var due = state.dirty.filter { state.failures[$0] == nil || !state.isWaiting($0, now) }
                 for (key, time) in state.rechecks where time <= now { due.insert(key) }
-                // One that failed waits.
-                due = due.filter { (state.rechecks[$0] ?? now) <= now || state.failures[$0] == nil }
-                for submission in ending where state.failures[submission.key] == nil {
+                for submission in ending {
                     let isSettled =
-                        state.settled[submission.key] == submission.state && state.rechecks[submission.key] ?? now > now
-                    if !isSettled { due.insert(submission.key) }
+                        state.failures[submission.key] != nil || state.settled[submission.key] == submission.state
+                    if !isSettled || !state.isWaiting(submission.key, now) { due.insert(submission.key) }
                 }
                 state.dirty.subtract(due)
                 for key in due { state.rechecks[key] = nil }
