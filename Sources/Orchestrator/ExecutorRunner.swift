@@ -115,7 +115,8 @@ struct ExecutorRunner: Sendable {
             return .failure(.diskFull(what: "the data folder's, while executor \(position) ran"))
         }
         let wasStarted = try looked { () throws(FileError) in try folder.control.wasStarted(position) }
-        if wasStarted, code != Self.shimsOwnTrouble {
+        // Told to stop before its turn, the shim ends with 128 and the signal, and leaves no marker.
+        if (wasStarted && code != Self.shimsOwnTrouble) || (129...159).contains(code) {
             return .failure(
                 .hostLost(
                     reason:

@@ -178,7 +178,8 @@ struct HTTPStreamTests {
                 found += 1
                 #expect(fcntl(file, F_GETFD) & FD_CLOEXEC != 0)
             }
-            #expect(found == 1)
+            // Other tests' connections may come from a port of the same number.
+            #expect(found >= 1)
             withExtendedLifetime(stream) {}
         }
     }

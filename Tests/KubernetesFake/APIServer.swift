@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -72,7 +73,15 @@ package final class APIServer: Sendable {
             defer { state.listener = nil }
             return (state.listener, breaking ? Array(state.connections.values) : [])
         }
-        try await listener?.close()
+        if let listener {
+            // A program that another thread starts meanwhile may hold a copy of the socket: closing alone would leave it listening.
+            try await listener.eventLoop.submit {
+                try listener.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
+                    _ = shutdown($0, Int32(SHUT_RDWR))
+                }
+            }.get()
+            try? await listener.close()
+        }
         for channel in open { channel.close(promise: nil) }
     }
 
