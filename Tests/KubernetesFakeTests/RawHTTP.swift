@@ -59,12 +59,12 @@ enum RawHTTP {
     struct Failure: Error { var message: String }
 
     /// Sends bytes and reads until the server closes the connection, or for some seconds.
-    static func exchange(_ request: [UInt8], port: Int, seconds: Int = 20) async throws -> RawResponse {
+    static func exchange(_ request: [UInt8], port: Int, seconds: Int = 120) async throws -> RawResponse {
         RawResponse(try await bytes(request, port: port, seconds: seconds))
     }
 
     /// What comes back for some bytes until the server closes the connection, or for some seconds.
-    static func bytes(_ request: [UInt8], port: Int, seconds: Int = 20) async throws -> [UInt8] {
+    static func bytes(_ request: [UInt8], port: Int, seconds: Int = 120) async throws -> [UInt8] {
         try await withCheckedThrowingContinuation { continuation in
             Thread.detachNewThread {
                 continuation.resume(with: Result { try blocking(request, port, seconds) })
@@ -75,7 +75,7 @@ enum RawHTTP {
     /// Sends one request and reads its answer.
     static func send(
         _ method: String, _ target: String, _ body: JSON? = nil, port: Int, type: String = "application/json",
-        seconds: Int = 20
+        seconds: Int = 120
     ) async throws -> RawResponse {
         var text = "\(method) \(target) HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
         if let body { text += "Content-Type: \(type)\r\nContent-Length: \(body.bytes.count)\r\n" }
