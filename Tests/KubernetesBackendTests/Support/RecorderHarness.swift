@@ -76,12 +76,6 @@ final class RecorderHarness: Sendable {
         return await running.withLock { $0 }?.value
     }
 
-    /// The recorder does nothing any more, wherever it is; another one starts on what it left.
-    func killAndRestart() async {
-        // It has nothing in hand but what it polls for: leaving at once without a sight records nothing.
-        start()
-    }
-
     // MARK: The other parts
 
     func passInputs() async throws {
