@@ -4,7 +4,7 @@ import KubernetesAPI
 import TestServers
 import Testing
 
-@Suite("Logging in", .timeLimit(.minutes(1)))
+@Suite("Logging in", .timeLimit(.minutes(5)))
 struct LoginTests {
     private func withFolder(_ body: (String) async throws -> Void) async throws {
         let folder = FileManager.default.temporaryDirectory.path + "/poiesis-login-\(UUID().uuidString)"

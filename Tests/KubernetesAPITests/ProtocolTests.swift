@@ -3,7 +3,7 @@ import KubernetesAPI
 import Testing
 
 /// The client itself produces each recorded request, and understands its answer. The calls are in the `RecordedCalls…` files.
-@Suite("Recorded protocol", .enabled(if: RecordedExchange.isThere), .timeLimit(.minutes(2)))
+@Suite("Recorded protocol", .enabled(if: RecordedExchange.isThere), .timeLimit(.minutes(5)))
 struct ProtocolTests {
     static let calls: [String: RecordedCall] = [
         RecordedCalls.reading, RecordedCalls.writing, RecordedCalls.refusals, RecordedCalls.leases, RecordedCalls.logs,

@@ -5,7 +5,7 @@ import TestServers
 import Testing
 
 /// Every object of the recorded scenarios is read, and what was sent there is what the models write.
-@Suite("Recorded objects", .enabled(if: RecordedExchange.isThere), .timeLimit(.minutes(2)))
+@Suite("Recorded objects", .enabled(if: RecordedExchange.isThere), .timeLimit(.minutes(5)))
 struct RecordedObjectsTests {
     /// The files of all scenarios with this name, by scenario.
     private static func files(_ name: String) throws -> [(scenario: String, content: Data)] {

@@ -2,7 +2,7 @@ import HTTPClient
 import KubernetesAPI
 import Testing
 
-@Suite("List and watch", .timeLimit(.minutes(1)))
+@Suite("List and watch", .timeLimit(.minutes(5)))
 struct ReflectorTests {
     /// What a reflector tells, as words, until one of them is the last; and what it asked for.
     private func run(

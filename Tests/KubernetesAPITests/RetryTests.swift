@@ -3,7 +3,7 @@ import KubernetesAPI
 import TestServers
 import Testing
 
-@Suite("Requests that are sent again", .timeLimit(.minutes(1)))
+@Suite("Requests that are sent again", .timeLimit(.minutes(5)))
 struct RetryTests {
     private static let pod = podJSON("a", version: 1)
 

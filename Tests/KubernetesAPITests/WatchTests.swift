@@ -2,7 +2,7 @@ import HTTPClient
 import KubernetesAPI
 import Testing
 
-@Suite("Watches", .timeLimit(.minutes(1)))
+@Suite("Watches", .timeLimit(.minutes(5)))
 struct WatchTests {
     private func events(_ answer: ScriptedServer.Answer) async throws -> [String] {
         var words: [String] = []

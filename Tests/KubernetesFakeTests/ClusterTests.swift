@@ -167,7 +167,7 @@ import Testing
         job["spec"]["template"]["spec"]["initContainers"] = .array(executors)
         await cluster.runDueNow()
         await post(job, to: cluster)
-        for _ in 0..<500 {
+        for _ in 0..<12_000 {
             if await cluster.all(.jobs)[0]["status"]["succeeded"] == 1 { break }
             try await Task.sleep(for: .milliseconds(10))
         }

@@ -54,7 +54,7 @@ struct DockerRuntimeTests {
         let answer = await cluster.answer(APIRequest(method: "POST", target: target, body: job.bytes))
         #expect(answer.status == 201, "\(String(decoding: answer.body, as: UTF8.self))")
         var pod = JSON.null
-        for _ in 0..<600 {
+        for _ in 0..<2400 {
             try await Task.sleep(for: .milliseconds(50))
             pod = await cluster.all(.pods).first ?? .null
             if until(pod) || ["Succeeded", "Failed"].contains(pod["status"]["phase"].text ?? "") { break }
@@ -71,7 +71,7 @@ struct DockerRuntimeTests {
     private static let recorder = container(
         "trec", "trap 'exit 0' TERM; while :; do sleep 0.1; done", ["restartPolicy": "Always"])
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(5)))
     func containersShareVolumesAndTheirEndsAndMessagesAreShown() async throws {
         let writer = Self.container(
             "exec-0", "echo $GREETING $(cat /secret/key) >/data/sub/file; id -u >/dev/termination-log; echo to the log",
@@ -103,7 +103,7 @@ struct DockerRuntimeTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(5)))
     func aProgramThatIsNotThereIsAStartError() async throws {
         var wrong = Self.container("exec-0", "")
         wrong["command"] = ["/no/such/binary"]
@@ -115,7 +115,7 @@ struct DockerRuntimeTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(5)))
     func aDeletedPodsContainersGetTheSignalAndThenTheKill() async throws {
         let stubborn = Self.container("exec-0", "trap '' TERM; while :; do sleep 0.1; done")
         let runs: @Sendable (JSON) -> Bool = {
@@ -125,7 +125,7 @@ struct DockerRuntimeTests {
             let key = ObjectKey("poiesis", pod["metadata"]["name"].text ?? "")
             await cluster.configure { $0.startDeletion(.pods, key, ["gracePeriodSeconds": 8]) }
             var last = JSON.null
-            for _ in 0..<600 {
+            for _ in 0..<2400 {
                 guard let now = await cluster.object(.pods, key) else { break }
                 last = now
                 try await Task.sleep(for: .milliseconds(50))

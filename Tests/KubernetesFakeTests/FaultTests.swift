@@ -148,7 +148,7 @@ import Testing
         let watch = try await RawHTTP.send("GET", Self.maps + "?watch=1", port: server.port, seconds: 10)
         #expect(watch.status == 200)
         #expect(!watch.complete)
-        for _ in 0..<100 where await server.cluster.openWatches > 0 { try await Task.sleep(for: .milliseconds(20)) }
+        for _ in 0..<6000 where await server.cluster.openWatches > 0 { try await Task.sleep(for: .milliseconds(20)) }
         #expect(await server.cluster.openWatches == 0)
         await server.stop()
     }

@@ -121,7 +121,7 @@ struct ControllerHarness: Sendable {
 
     /// Waits until something holds.
     func eventually(
-        _ what: String, within seconds: Double = 30, location: SourceLocation = #_sourceLocation,
+        _ what: String, within seconds: Double = 120, location: SourceLocation = #_sourceLocation,
         _ condition: () async throws -> Bool
     ) async throws {
         let end = ContinuousClock.now + .seconds(seconds)
@@ -135,7 +135,7 @@ struct ControllerHarness: Sendable {
 
     /// Waits until a task has ended and nothing of it is left.
     func eventuallyOver(
-        _ id: TaskID, _ state: TESState, within seconds: Double = 30, location: SourceLocation = #_sourceLocation
+        _ id: TaskID, _ state: TESState, within seconds: Double = 120, location: SourceLocation = #_sourceLocation
     ) async throws {
         try await eventually("\(state.rawValue)", within: seconds, location: location) {
             try await self.state(id)?.isTerminal == true
