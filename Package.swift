@@ -136,7 +136,7 @@ let package = Package(
         .executableTarget(name: "json-benchmark", dependencies: ["TES"], path: "Benchmarks/json-benchmark"),
 
         // Tests
-        .target(name: "TestServers", path: "Tests/TestServers"),
+        .target(name: "TestServers", dependencies: ["LocalSystem"], path: "Tests/TestServers"),
         .testTarget(
             name: "SpecGeneratorTests", dependencies: ["Migrations", "SpecDocument", "SpecGenerator", "YAML"],
             exclude: ["Golden", "Refusals", "Exercise.swift.txt", "RouteSupport.swift.txt"]),
@@ -151,13 +151,14 @@ let package = Package(
         .testTarget(name: "LocalSystemTests", dependencies: ["LocalSystem"]),
         .testTarget(
             name: "TaskStoreTests",
-            dependencies: ["LocalSystem", "Migrations", "Postgres", "TES", "TaskCore", "TaskStore", logging]),
+            dependencies: [
+                "LocalSystem", "Migrations", "Postgres", "TES", "TaskCore", "TaskStore", "TestServers", logging,
+            ]),
         .testTarget(
             name: "BackendTests",
             dependencies: [
-                "ContainerBackend", "Filer", "HTTPClient", "LocalSystem", "Orchestrator", "TES", "TaskCore",
-                "TaskStore",
-                logging,
+                "ContainerBackend", "Filer", "HTTPClient", "KubernetesAPI", "KubernetesBackend", "KubernetesFake",
+                "LocalSystem", "Orchestrator", "Postgres", "TES", "TaskCore", "TaskStore", "TestServers", logging,
             ]),
         .testTarget(
             name: "KubernetesBackendTests",

@@ -59,10 +59,14 @@ struct BackendCase: Sendable, CustomTestStringConvertible {
             #expect(start <= end && start >= Timestamp(microseconds: before.microseconds / 1000 * 1000))
             #expect(try #require(log.startTime) <= start && end <= (try #require(log.endTime)))
             #expect(log.systemLogs == nil)
-            #expect(log.metadata?["backend"] == harness.backend.name)
-            #expect(log.metadata?["image_digest[\(BackendHarness.image)]"]?.hasPrefix("sha256:") == true)
+            #expect(log.metadata?["backend"] == harness.backendName)
             #expect(log.metadata?["cpu_seconds"].flatMap(Double.init) != nil)
             #expect(log.metadata?["peak_memory_bytes"].flatMap { Int64($0) } ?? 0 > 0)
+        },
+        BackendCase("an attempt says which image ran") { harness in
+            let task = try await harness.run(BackendHarness.script("exit 0"))
+            let digest = task.logs?.first?.metadata?["image_digest[\(BackendHarness.image)]"]
+            #expect(digest?.hasPrefix("sha256:") == true)
         },
         BackendCase("a program's exit code is the executor's") { harness in
             for code in [1, 2, 42, 125, 126, 127, 128, 255] as [Int32] {

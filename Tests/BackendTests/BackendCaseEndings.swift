@@ -108,7 +108,7 @@ extension BackendCase {
             #expect(end.state == .canceled && end.logs?.count == 1)
             #expect(end.logs?.last?.endTime != nil && end.logs?.last?.logs.isEmpty == true)
             #expect(harness.uploaded("kept") == nil)
-            #expect(try await harness.containers().isEmpty)
+            try await harness.expectNoContainers()
         },
         BackendCase("a program that ignores SIGTERM is killed after its grace") { harness in
             let id = try await harness.create(BackendHarness.script("trap '' TERM; " + BackendHarness.waiting))
@@ -121,7 +121,7 @@ extension BackendCase {
             try await harness.waitUntilStarted(id)
             for name in try await harness.containers() { try await harness.engine.remove(name) }
             try await harness.waitUntilStarted(id, attempt: 2)
-            try harness.letGo(id, attempt: 2)
+            try await harness.letGo(id, attempt: 2)
             let end = try await harness.end(id)
             #expect(end.state == .complete && end.logs?.count == 2)
             #expect(end.logs?.first?.logs.isEmpty == true && end.logs?.first?.endTime != nil)
@@ -134,7 +134,7 @@ extension BackendCase {
             try await harness.waitUntilStarted(id)
             for name in try await harness.containers() { try await harness.engine.stop(name, grace: .seconds(5)) }
             try await harness.waitUntilStarted(id, attempt: 2)
-            try harness.letGo(id, attempt: 2)
+            try await harness.letGo(id, attempt: 2)
             let end = try await harness.end(id)
             #expect(end.state == .complete && end.logs?.count == 2)
         },
@@ -151,10 +151,7 @@ extension BackendCase {
         },
         BackendCase("nothing is left of a task that ended") { harness in
             for script in ["true", "exit 1"] { _ = try await harness.run(BackendHarness.script(script)) }
-            try await eventually("containers and folders are gone") {
-                let folders = try FileManager.default.contentsOfDirectory(atPath: harness.folder + "/data/attempts")
-                return try await harness.containers().isEmpty && folders.isEmpty ? () : nil
-            }
+            try await eventually("containers and folders are gone") { try await harness.isEmpty() ? () : nil }
         },
     ]
 
@@ -171,7 +168,7 @@ extension BackendCase {
             #expect(try await harness.containers().count == 1)
             let next = harness.restarted()
             try await next.withWorker {
-                try harness.letGo(id)
+                try await harness.letGo(id)
                 let end = try await next.end(id)
                 #expect(end.state == .complete && end.logs?.count == 1)
                 #expect(end.logs?.last?.logs.map(\.exitCode) == [0, 0])
@@ -181,7 +178,7 @@ extension BackendCase {
         BackendCase("what ended while no server ran is finished", startsWorker: false) { harness in
             let id = try await harness.create(BackendHarness.script(BackendHarness.waiting + "; exit 9", "true"))
             try await harness.withWorker { try await harness.waitUntilStarted(id) }
-            try harness.letGo(id)
+            try await harness.letGo(id)
             let name = try #require(try await harness.containers().first)
             _ = try await harness.engine.wait(name)
             #expect(try await harness.task(id).state == .running)
@@ -199,8 +196,8 @@ extension BackendCase {
             try await next.withWorker {
                 let end = try await next.end(id)
                 #expect(end.state == .canceled)
+                try await next.expectNoContainers()
             }
-            #expect(try await harness.containers().isEmpty)
         },
         BackendCase("a container that vanished while no server ran is another attempt", startsWorker: false) {
             harness in
@@ -210,7 +207,7 @@ extension BackendCase {
             let next = harness.restarted()
             try await next.withWorker {
                 try await next.waitUntilStarted(id, attempt: 2)
-                try next.letGo(id, attempt: 2)
+                try await next.letGo(id, attempt: 2)
                 let end = try await next.end(id)
                 #expect(end.state == .complete && end.logs?.count == 2)
             }
@@ -224,10 +221,7 @@ extension BackendCase {
             let left = harness.folder + "/data/attempts/left-1/workspace/fs/deep"
             try FileManager.default.createDirectory(atPath: left, withIntermediateDirectories: true)
             try await harness.withWorker {
-                try await eventually("it is gone") {
-                    let folders = try FileManager.default.contentsOfDirectory(atPath: harness.folder + "/data/attempts")
-                    return try await harness.containers().isEmpty && folders.isEmpty ? () : nil
-                }
+                try await eventually("it is gone") { try await harness.isEmpty() ? () : nil }
             }
         },
     ]

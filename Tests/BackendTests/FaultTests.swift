@@ -100,7 +100,7 @@ struct FaultTests {
             try await next.withWorker {
                 try await Task.sleep(for: .milliseconds(500))
                 #expect(try await next.task(id).state == .running)
-                try next.letGo(id)
+                try await next.letGo(id)
                 let end = try await next.end(id)
                 #expect(end.state == .executorError && end.logs?.last?.logs.map(\.exitCode) == [4])
             }
@@ -146,7 +146,7 @@ struct FaultTests {
             try await eventually("the first attempt's folder is gone") {
                 FileManager.default.fileExists(atPath: "\(harness.folder)/data/attempts/\(id)-1") ? nil : ()
             }
-            try harness.letGo(id, attempt: 2)
+            try await harness.letGo(id, attempt: 2)
             #expect(try await harness.end(id).state == .complete)
         }
     }

@@ -9,7 +9,10 @@ package final class DockerRuntime: ContainerRuntime {
     private let docker: DockerCommand
     private let folder: String
     private let present = Mutex<Set<String>>([])
-    private let label = "poiesis-kubernetes-fake"
+    /// Of each container, with its Pod's UID.
+    package static let podLabel = "poiesis-kubernetes-fake"
+    /// Of each container, with its name in the Pod.
+    package static let nameLabel = "poiesis-kubernetes-fake-container"
 
     /// Whether the `docker` command is there.
     package static var isInstalled: Bool { DockerCommand.path != nil }
@@ -91,8 +94,8 @@ package final class DockerRuntime: ContainerRuntime {
         let spec = container.spec
         let pod = container.pod["spec"]
         var result = [
-            "create", "--name", container.id, "--label", "\(label)=\(container.podUID)", "--network", "host",
-            "--log-driver", "json-file",
+            "create", "--name", container.id, "--label", "\(Self.podLabel)=\(container.podUID)",
+            "--label", "\(Self.nameLabel)=\(container.name)", "--network", "host", "--log-driver", "json-file",
         ]
         for (name, value) in container.environment { result += ["--env", "\(name)=\(value)"] }
         let security = spec["securityContext"]
@@ -116,6 +119,10 @@ package final class DockerRuntime: ContainerRuntime {
             if let path = mount["subPath"].text {
                 source += "/" + path
                 if !FileManager.default.fileExists(atPath: source) { try makeFolder(source, mode: 0o750) }
+                // As a kubelet does, though it says so otherwise: no link leads out of a volume.
+                guard URL(filePath: source).resolvingSymlinksInPath() == URL(filePath: source) else {
+                    throw Failure(description: "failed to prepare subPath: \(path) is not within its volume")
+                }
             }
             let ending = mount["readOnly"] == true ? ",readonly" : ""
             result += ["--mount", "type=bind,source=\(source),target=\(mount["mountPath"].text ?? "")\(ending)"]
@@ -191,7 +198,7 @@ package final class DockerRuntime: ContainerRuntime {
 
     package func removePod(_ uid: String) {
         Task {
-            await removeContainers("\(label)=\(uid)")
+            await removeContainers("\(Self.podLabel)=\(uid)")
             try? FileManager.default.removeItem(atPath: "\(folder)/pods/\(uid)")
         }
     }
@@ -205,7 +212,7 @@ package final class DockerRuntime: ContainerRuntime {
     /// Removes the containers of the given Pods and everything in the folder.
     package func removeAll() async {
         let uids = (try? FileManager.default.contentsOfDirectory(atPath: folder + "/pods")) ?? []
-        for uid in uids { await removeContainers("\(label)=\(uid)") }
+        for uid in uids { await removeContainers("\(Self.podLabel)=\(uid)") }
         try? FileManager.default.removeItem(atPath: folder)
     }
 }

@@ -3,6 +3,7 @@ import Postgres
 import TES
 import TaskCore
 import TaskStore
+import TestServers
 import Testing
 
 /// What a failing database means for callers: nothing is lost, nothing is done twice.

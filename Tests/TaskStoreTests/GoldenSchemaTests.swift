@@ -1,5 +1,6 @@
 import Foundation
 import Postgres
+import TestServers
 import Testing
 
 /// The DDL that the generator's golden cases hold, and the statements on its tables, in a real database.

@@ -4,6 +4,7 @@ import Postgres
 import TES
 import TaskCore
 import TaskStore
+import TestServers
 import Testing
 
 /// Behind pgbouncer in transaction mode, where a connection of ours is another of the server's each time.

@@ -1,4 +1,5 @@
 import Postgres
+import TestServers
 import Testing
 
 @Suite("PostgreSQL values")

@@ -2,6 +2,7 @@ import Postgres
 import TES
 import TaskCore
 import TaskStore
+import TestServers
 import Testing
 
 /// The database's functions and ``LifeCycle`` are one life cycle.

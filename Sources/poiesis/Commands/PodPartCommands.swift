@@ -148,7 +148,10 @@ struct TRecCommand: AsyncParsableCommand {
         configuration.missingOutputsFail = try settings.choice("outputs.missing", ["warn", "fail"]) == "fail"
         configuration.metadata = ["pod": pod, "host": variables["NODE_NAME"] ?? "", "namespace": namespace]
         let client = HTTPClient()
-        let cluster = try? ClusterConfiguration.inCluster(environment: variables)
+        // Not a home folder's: whose that is nobody knows.
+        let isNamed = variables["KUBECONFIG"] != nil
+        let cluster = try? isNamed
+            ? ClusterConfiguration.find(environment: variables) : ClusterConfiguration.inCluster(environment: variables)
         let kubernetes = cluster.map { KubernetesClient($0, http: client) }
         let recorder = Recorder(
             submission: submission, pod: try variable("POD_UID"), folder: PodFolder(try PodPart.folder(control)),

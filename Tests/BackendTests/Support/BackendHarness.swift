@@ -2,6 +2,7 @@ import ContainerBackend
 import Filer
 import Foundation
 import HTTPClient
+import KubernetesFake
 import LocalSystem
 import Logging
 import Orchestrator
@@ -14,10 +15,18 @@ import Testing
 enum BackendPlace: Sendable {
     case memory
     case engine(socket: String)
+    /// A played cluster, whose Pods' containers run on an engine.
+    case cluster(socket: String)
 
     /// The engine that `POIESIS_TEST_ENGINE=unix://SOCKET` names.
     static let real: BackendPlace? = ProcessInfo.processInfo.environment["POIESIS_TEST_ENGINE"]
         .flatMap(ContainerConfiguration.init(url:)).map { .engine(socket: $0.socket) }
+
+    /// Where the docker command is there, too.
+    static let playedCluster: BackendPlace? = {
+        guard case .engine(let socket) = real, DockerRuntime.isInstalled else { return nil }
+        return .cluster(socket: socket)
+    }()
 }
 
 struct TimedOut: Error, CustomStringConvertible {
@@ -26,7 +35,7 @@ struct TimedOut: Error, CustomStringConvertible {
 
 /// Asks again and again until there is an answer.
 func eventually<Value>(
-    _ what: String, within limit: Duration = .seconds(60), _ condition: () async throws -> Value?
+    _ what: String, within limit: Duration = .seconds(120), _ condition: () async throws -> Value?
 ) async throws -> Value {
     let deadline = ContinuousClock.now + limit
     while true {
@@ -40,9 +49,11 @@ func eventually<Value>(
 struct BackendHarness: Sendable {
     static let image = "poiesis-test/busybox:1"
 
-    let store: InMemoryTaskStore
+    let store: any TaskStore
     let engine: any ContainerEngine
-    let backend: any Backend
+    /// Nil on a cluster.
+    let backend: (any Backend)?
+    private let cluster: PlayedCluster?
     let worker: WorkerID
     let settings: OrchestratorConfiguration
     /// For `file` URLs, and the data folder in it.
@@ -69,27 +80,32 @@ struct BackendHarness: Sendable {
         settings.stopGrace = .seconds(1)
         changed?.apply(to: &settings)
         settings.pullPauses = [.milliseconds(1), .milliseconds(1)]
-        var made = try make(place, store, client, worker, settings, folder, data, faults)
+        var made = try await make(place, store, client, worker, settings, changed, folder, data, faults)
         made.faults = faults
         let harness = made
         do {
-            try await harness.backend.preflight()
+            try await harness.backend?.preflight()
             if startsWorker {
                 try await harness.withWorker { try await body(harness) }
             } else {
                 try await body(harness)
             }
         } catch {
-            await harness.backend.cleanUp(except: [])
+            await harness.cleanUp()
             throw error
         }
-        await harness.backend.cleanUp(except: [])
+        await harness.cleanUp()
+    }
+
+    private func cleanUp() async {
+        await backend?.cleanUp(except: [])
+        await cluster?.stop()
     }
 
     private static func make(
         _ place: BackendPlace, _ store: InMemoryTaskStore, _ client: HTTPClient, _ worker: WorkerID,
-        _ settings: OrchestratorConfiguration, _ folder: String, _ data: Folder, _ faults: Faults?
-    ) throws -> BackendHarness {
+        _ settings: OrchestratorConfiguration, _ changed: Setting?, _ folder: String, _ data: Folder, _ faults: Faults?
+    ) async throws -> BackendHarness {
         var files = FilerConfiguration()
         files.roots = [FileRoot(path: folder, isWritable: true)]
         files.retryPauses = []
@@ -108,6 +124,13 @@ struct BackendHarness: Sendable {
             let backend = InMemoryBackend(runs: runs(engine))
             return BackendHarness(
                 store: store, engine: engine, backend: backend, worker: worker, settings: settings, folder: folder)
+        case .cluster(let socket):
+            let cluster = try await PlayedCluster.start(
+                socket: socket, folder: folder, settings: changed, http: client, logger: logger)
+            return BackendHarness(
+                store: cluster.store,
+                engine: DockerEngine(configuration: ContainerConfiguration(socket: socket), client: client),
+                backend: nil, cluster: cluster, worker: worker, settings: settings, folder: folder)
         case .engine(let socket):
             let engine = DockerEngine(configuration: ContainerConfiguration(socket: socket), client: client)
             let backend = ContainerBackend(engine: engine, runs: runs(engine), settings: settings, folder: data)
@@ -117,9 +140,10 @@ struct BackendHarness: Sendable {
     }
 
     private init(
-        store: InMemoryTaskStore, engine: any ContainerEngine, backend: any Backend, worker: WorkerID,
-        settings: OrchestratorConfiguration, folder: String
+        store: any TaskStore, engine: any ContainerEngine, backend: (any Backend)?, cluster: PlayedCluster? = nil,
+        worker: WorkerID, settings: OrchestratorConfiguration, folder: String
     ) {
+        self.cluster = cluster
         self.store = store
         self.engine = engine
         self.backend = backend
@@ -143,6 +167,8 @@ struct BackendHarness: Sendable {
         return try resolvedPath(folder)
     }
 
+    var backendName: String { backend?.name ?? "kubernetes" }
+
     // MARK: Running
 
     private var workersStore: any TaskStore {
@@ -151,6 +177,14 @@ struct BackendHarness: Sendable {
 
     /// Claims and runs what waits, as a server does, while the body runs; attempts that still run then are left.
     func withWorker(_ body: () async throws -> Void) async throws {
+        guard let backend else {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { await cluster?.control() }
+                try await body()
+                group.cancelAll()
+            }
+            return
+        }
         let service = Worker(id: worker, store: workersStore, backend: backend, wakeUp: wakeUp, logger: Self.logger)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try? await service.run() }
@@ -162,7 +196,8 @@ struct BackendHarness: Sendable {
     /// Several services read one stream of signals only one after the other: each gets a harness with its own.
     func restarted() -> BackendHarness {
         BackendHarness(
-            store: store, engine: engine, backend: backend, worker: worker, settings: settings, folder: folder)
+            store: store, engine: engine, backend: backend, cluster: cluster, worker: worker, settings: settings,
+            folder: folder)
     }
 
     func create(_ task: TESTask) async throws -> TaskID {
@@ -189,6 +224,7 @@ struct BackendHarness: Sendable {
     func cancel(_ id: TaskID) async throws {
         _ = try await store.cancel(id, for: .everyone)
         wakeUp.signal()
+        await cluster?.cancel(id)
     }
 
     // MARK: Tasks
@@ -204,27 +240,47 @@ struct BackendHarness: Sendable {
     /// Tells that it runs, and then waits until the test lets it go.
     static let waiting = "touch /task-dir/started; while [ ! -e /task-dir/go ]; do sleep 0.02; done"
 
-    /// A path in an attempt's workspace, on this machine.
-    func workspace(_ id: TaskID, attempt: Int = 1, _ path: String) -> String {
-        "\(folder)/data/attempts/\(id)-\(attempt)/workspace/fs\(path)"
+    /// A path in an attempt's workspace, on this machine. On a cluster each attempt here is a submission.
+    private func workspace(_ id: TaskID, attempt: Int, _ path: String) async -> String? {
+        guard let cluster else { return "\(folder)/data/attempts/\(id)-\(attempt)/workspace/fs\(path)" }
+        return await cluster.workspace(id, submission: attempt, path)
     }
 
     func waitUntilStarted(_ id: TaskID, attempt: Int = 1) async throws {
-        let marker = workspace(id, attempt: attempt, "/task-dir/started")
         try await eventually("attempt \(attempt) runs its script") {
-            FileManager.default.fileExists(atPath: marker) ? () : nil
+            let marker = await workspace(id, attempt: attempt, "/task-dir/started")
+            return marker.map { FileManager.default.fileExists(atPath: $0) } == true ? () : nil
         }
     }
 
-    func letGo(_ id: TaskID, attempt: Int = 1) throws {
-        let marker = workspace(id, attempt: attempt, "/task-dir/go")
-        guard FileManager.default.createFile(atPath: marker, contents: nil) else {
-            throw TimedOut(description: "no \(marker)")
+    func letGo(_ id: TaskID, attempt: Int = 1) async throws {
+        let marker = await workspace(id, attempt: attempt, "/task-dir/go")
+        guard let marker, FileManager.default.createFile(atPath: marker, contents: nil) else {
+            throw TimedOut(description: "no \(marker ?? "workspace")")
         }
     }
 
-    /// The names of this server's containers.
-    func containers() async throws -> [String] { try await engine.list([Label.instance: settings.instance]) }
+    /// The names of this server's containers; on a cluster of executors' alone.
+    func containers() async throws -> [String] {
+        guard let cluster else { return try await engine.list([Label.instance: settings.instance]) }
+        return try await cluster.executors(engine)
+    }
+
+    /// That a cancelled task's programs have ended: a cluster tells of the end a moment before.
+    func expectNoContainers() async throws {
+        guard cluster != nil else {
+            #expect(try await containers().isEmpty)
+            return
+        }
+        try await eventually("all containers have ended") { try await containers().isEmpty ? () : nil }
+    }
+
+    /// Whether nothing is left of tasks that ended.
+    func isEmpty() async throws -> Bool {
+        if let cluster { return try await cluster.isEmpty() }
+        let folders = try FileManager.default.contentsOfDirectory(atPath: folder + "/data/attempts")
+        return try await containers().isEmpty && folders.isEmpty
+    }
 
     func uploaded(_ name: String) -> String? {
         FileManager.default.contents(atPath: folder + "/" + name).map { String(decoding: $0, as: UTF8.self) }

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import LocalSystem
 import Synchronization
+import TestServers
 
 /// Stands between a client and a PostgreSQL socket, and breaks the connection at a chosen moment.
 final class CuttingProxy: Sendable {

@@ -5,6 +5,7 @@ import Synchronization
 import TES
 import TaskCore
 import TaskStore
+import TestServers
 import Testing
 
 /// The stores that the contract holds for.
@@ -26,35 +27,6 @@ final class TestClock: Sendable {
     }
 
     func advance(seconds: Int64) { time.withLock { $0 += seconds * 1_000_000 } }
-}
-
-/// Lets so many in at once; the rest wait without holding a thread.
-final class Semaphore: Sendable {
-    private let state: Mutex<(free: Int, waiting: [CheckedContinuation<Void, Never>])>
-
-    init(_ free: Int) { state = Mutex((free, [])) }
-
-    func wait() async {
-        await withCheckedContinuation { continuation in
-            let enters = state.withLock { state in
-                if state.free > 0 {
-                    state.free -= 1
-                    return true
-                }
-                state.waiting.append(continuation)
-                return false
-            }
-            if enters { continuation.resume() }
-        }
-    }
-
-    func signal() {
-        state.withLock { state -> CheckedContinuation<Void, Never>? in
-            guard state.waiting.isEmpty else { return state.waiting.removeFirst() }
-            state.free += 1
-            return nil
-        }?.resume()
-    }
 }
 
 /// One empty store and what tests need beside it.

@@ -3,13 +3,15 @@ import LocalSystem
 import Synchronization
 
 /// A throwaway PostgreSQL server behind a unix socket, in a folder of its own; it ends with this process at the latest.
-final class PostgresCluster: Sendable {
-    struct Failure: Error, CustomStringConvertible {
-        var description: String
+package final class PostgresCluster: Sendable {
+    package struct Failure: Error, CustomStringConvertible {
+        package init(description: String) { self.description = description }
+
+        package var description: String
     }
 
     /// One for all suites; made when the first of them asks.
-    static let shared = Result { () throws -> PostgresCluster in
+    package static let shared = Result { () throws -> PostgresCluster in
         let cluster = try PostgresCluster()
         leftBehind.withLock { $0.append(cluster.folder) }
         atexit { PostgresCluster.removeAll() }
@@ -18,13 +20,20 @@ final class PostgresCluster: Sendable {
     private static let leftBehind = Mutex<[String]>([])
 
     /// Holds the data and the socket; short, as a socket's path has room for 107 bytes.
-    let folder: String
+    package let folder: String
     private let programs: String
     private let process = Mutex<BoundProcess?>(nil)
 
-    static let user: (id: UInt32, group: UInt32)? = Machine.isRoot ? Machine.user("postgres") : nil
+    package static let user: (id: UInt32, group: UInt32)? = Machine.isRoot ? Machine.user("postgres") : nil
 
-    init() throws {
+    /// A TCP port of 127.0.0.1, where there is one.
+    package let port: Int?
+
+    /// A running server; everybody who reaches it may do everything.
+    ///
+    /// - Parameter listensOnTCP: whether it can be reached beside its socket on a port of 127.0.0.1.
+    package init(listensOnTCP: Bool = false) throws {
+        port = listensOnTCP ? try Self.freePort() : nil
         programs = try Self.findPrograms()
         folder = "/tmp/pg-\(getpid())-\(UInt32.random(in: 0 ... .max))"
         guard !Machine.isRoot || Self.user != nil else { throw Failure(description: "there is no user postgres") }
@@ -51,13 +60,38 @@ final class PostgresCluster: Sendable {
         return "\(root)/\(newest)/bin"
     }
 
+    private static func freePort() throws -> Int {
+        let socket = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(socket) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let found = unsafe withUnsafeMutablePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
+                unsafe bind(socket, generic, length) == 0 && getsockname(socket, generic, &length) == 0
+            }
+        }
+        guard found else { throw Failure(description: "no free port on 127.0.0.1") }
+        return Int(UInt16(bigEndian: address.sin_port))
+    }
+
+    /// The URL of one of its databases for other network namespaces of this machine, or for containers on its network.
+    package func tcpURL(_ database: String) throws -> String {
+        guard let port else { throw Failure(description: "this server listens on its socket alone") }
+        return "postgresql://tests@127.0.0.1:\(port)/\(database)"
+    }
+
     /// A connection string for one of its databases.
-    func url(_ database: String = "postgres") -> String { "host=\(folder) user=tests dbname=\(database)" }
+    package func url(_ database: String = "postgres") -> String {
+        "host=\(folder) port=\(port ?? 5432) user=tests dbname=\(database)"
+    }
 
     /// Starts the server and waits until it takes connections.
-    func start() throws {
+    package func start() throws {
         let settings = [
-            "listen_addresses=", "fsync=off", "full_page_writes=off", "max_connections=200",
+            "listen_addresses=\(port == nil ? "" : "127.0.0.1")", "port=\(port ?? 5432)", "fsync=off",
+            "full_page_writes=off", "max_connections=200",
             "shared_buffers=64MB", "unix_socket_permissions=0777", "log_min_messages=warning",
         ]
         let server = try BoundProcess(
@@ -82,14 +116,14 @@ final class PostgresCluster: Sendable {
     }
 
     /// Ends the server as a crash would: no client gets an answer, and the next start recovers.
-    func crash() {
+    package func crash() {
         let bytes = (try? Folder(folder).read("data/postmaster.pid", limit: 4096)) ?? nil
         let first = String(decoding: bytes ?? [], as: UTF8.self).split(separator: "\n").first
         if let pid = first.flatMap({ Int32($0) }) { kill(pid, SIGQUIT) }
         _ = process.withLock { $0 }?.wait()
     }
 
-    func remove() {
+    package func remove() {
         process.withLock { $0 }?.stop()
         Self.remove(folder)
     }
