@@ -17,17 +17,23 @@ package enum SchemaRoles {
             """
             DO $$ BEGIN
                 IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '\(name)') THEN CREATE ROLE \(name) LOGIN; END IF;
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                -- Roles are the whole server's: somebody made it in another database just now.
             END $$
             """
         } + grants
 
     /// Carries ``statements`` out, all or none.
     package static func make(_ pool: PostgresPool) async throws(PostgresError) {
-        _ = try await pool.run(statements.map { Statement($0) })
+        _ = try await pool.run([SchemaSetup.lock] + statements.map { Statement($0) })
     }
 
     /// Gives the rights again where the roles have had them in this database.
-    static let renewal = """
+    static func renew(_ pool: PostgresPool) async throws(PostgresError) {
+        _ = try await pool.run([SchemaSetup.lock, Statement(renewal)])
+    }
+
+    private static let renewal = """
         DO $$ BEGIN
             IF (SELECT count(*) FROM pg_roles WHERE rolname IN (\(names.map { "'\($0)'" }.joined(separator: ", ")))
                     AND has_schema_privilege(rolname, 'poiesis', 'USAGE')) = \(names.count) THEN

@@ -76,7 +76,7 @@ package struct SchemaSetup: Sendable {
             case .apply(let migration, let phase): wasFirst = try await apply(migration, phase)
             case .replaceFunctions: wasFirst = try await replaceFunctions(state?.version ?? 1)
             }
-            if wasFirst { _ = try await pool.run([Statement(SchemaRoles.renewal)]) }
+            if wasFirst { try await SchemaRoles.renew(pool) }
             // What is left of a schema, without a row in `instance`, looks like somebody faster each time.
             if !wasFirst { collisions += 1 }
             if collisions > 100 { throw SchemaError.incomplete }
@@ -170,7 +170,7 @@ package struct SchemaSetup: Sendable {
     // MARK: Statements
 
     /// One program at a time; the key is any number that nobody else uses.
-    private static let lock = Statement("SELECT pg_advisory_xact_lock(7813586346238636401)")
+    static let lock = Statement("SELECT pg_advisory_xact_lock(7813586346238636401)")
     /// The lock is waited for without an end: whoever holds it works.
     private static let opening = [
         lock,

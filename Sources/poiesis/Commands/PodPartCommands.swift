@@ -150,7 +150,8 @@ struct TRecCommand: AsyncParsableCommand {
         let client = HTTPClient()
         // Not a home folder's: whose that is nobody knows.
         let isNamed = variables["KUBECONFIG"] != nil
-        let cluster = try? isNamed
+        let cluster =
+            try? isNamed
             ? ClusterConfiguration.find(environment: variables) : ClusterConfiguration.inCluster(environment: variables)
         let kubernetes = cluster.map { KubernetesClient($0, http: client) }
         let recorder = Recorder(
