@@ -20,7 +20,8 @@ package struct FilerConfiguration: Sendable {
 
 /// Stages inputs and uploads outputs: finds the strategy for a URL, runs several transfers at once, and repeats what may work later.
 package struct Filer: Sendable {
-    let strategies: [String: any FilerStrategy]
+    /// The first that serves a URL has it.
+    let strategies: [any FilerStrategy]
     let parallelTransfers: Int
     let maximumEntries: Int
     private let retries: Retries
@@ -35,9 +36,7 @@ package struct Filer: Sendable {
     }
 
     package init(strategies: [any FilerStrategy], configuration: FilerConfiguration) {
-        var table: [String: any FilerStrategy] = [:]
-        for strategy in strategies { for scheme in strategy.schemes { table[scheme] = strategy } }
-        self.strategies = table
+        self.strategies = strategies
         parallelTransfers = configuration.parallelTransfers
         maximumEntries = configuration.maximumEntries
         retries = Retries(pauses: configuration.retryPauses)
@@ -49,11 +48,12 @@ package struct Filer: Sendable {
         Filer(
             strategies: [
                 FileStrategy(configuration),
-                HTTPStrategy(client: client),
                 S3Strategy(
                     configuration: configuration.s3, client: client,
                     partRetries: Retries(pauses: Array(configuration.retryPauses.prefix(2))),
                     maximumEntries: configuration.maximumEntries),
+                // What S3 does not claim.
+                HTTPStrategy(client: client),
             ], configuration: configuration)
     }
 
@@ -61,13 +61,13 @@ package struct Filer: Sendable {
     package func acting(for principal: Principal) -> Filer { Filer(self, principal: principal) }
 
     /// In lower case.
-    package var schemes: Set<String> { Set(strategies.keys) }
+    package var schemes: Set<String> { Set(strategies.flatMap(\.schemes)) }
 
     /// URL prefixes for service-info, in order.
-    package var storage: [String] { Set(strategies.values.flatMap(\.storage)).sorted() }
+    package var storage: [String] { Set(strategies.flatMap(\.storage)).sorted() }
 
     func strategy(_ text: String) throws(FilerError) -> (any FilerStrategy, RemoteURL) {
-        guard let url = RemoteURL(text), let strategy = strategies[url.scheme] else {
+        guard let url = RemoteURL(text), let strategy = strategies.first(where: { $0.serves(url) }) else {
             throw FilerError("no filer serves the URL \(text)")
         }
         return (strategy, url)

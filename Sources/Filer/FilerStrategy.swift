@@ -46,6 +46,8 @@ package protocol FilerStrategy: Sendable {
     var schemes: Set<String> { get }
     /// URL prefixes that it serves, for service-info.
     var storage: [String] { get }
+    /// Whether a URL of one of the ``schemes``, or another's, is its own; the first strategy that says so has it.
+    func serves(_ url: RemoteURL) -> Bool
     /// Fills an empty local file with what is behind a URL.
     func download(_ url: RemoteURL, to file: LocalFile, for principal: Principal) async throws(FilerError)
     /// Everything below a URL, at any depth.
@@ -54,4 +56,8 @@ package protocol FilerStrategy: Sendable {
     func upload(_ source: UploadSource, to url: RemoteURL, for principal: Principal) async throws(FilerError)
     /// Makes an empty directory, where the storage has such a thing.
     func makeDirectory(_ url: RemoteURL, for principal: Principal) async throws(FilerError)
+}
+
+extension FilerStrategy {
+    package func serves(_ url: RemoteURL) -> Bool { schemes.contains(url.scheme) }
 }

@@ -43,16 +43,22 @@ package struct RemoteURL: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// What RFC 3986 allows in a path besides unreserved characters.
+    private static let keptInPath = "/!$&'()*+,;=:@"
+
     package var description: String {
-        let shown = scheme == "file" ? percentEncoded(path, keeping: "/!$&'()*+,;=:@") : path
+        let shown = scheme == "file" ? percentEncoded(path, keeping: Self.keptInPath) : path
         return "\(scheme)://\(authority)\(shown)\(query)"
     }
 
     /// The URL of something below this one.
+    ///
+    /// - Parameter relative: a path, not encoded.
     package func appending(_ relative: String) -> RemoteURL {
         var url = self
         while url.path.hasSuffix("/") { url.path.removeLast() }
-        url.path += "/" + relative
+        let isEncoded = scheme == "http" || scheme == "https"
+        url.path += "/" + (isEncoded ? percentEncoded(relative, keeping: Self.keptInPath) : relative)
         return url
     }
 

@@ -27,10 +27,14 @@ package final class HTTPClient: Sendable {
     }
 
     private let multi: MultiHandle
+    private let authorities: AdditionalAuthorities?
     private let state = Mutex(State())
 
     /// Makes the client and starts its thread, which lives until ``close()``.
-    package init() {
+    ///
+    /// - Parameter authorities: trusted besides the system's by requests that name no authorities of their own.
+    package init(trusting authorities: AdditionalAuthorities? = nil) {
+        self.authorities = authorities
         curl_global_init(Int(CURL_GLOBAL_ALL))
         guard let multi = curl_multi_init() else { preconditionFailure("libcurl has no memory for a multi handle") }
         self.multi = MultiHandle(pointer: OpaquePointer(multi))
@@ -51,7 +55,7 @@ package final class HTTPClient: Sendable {
     package func send(
         _ request: HTTPRequest, limit: Int = 64 << 20, receive: (@Sendable ([UInt8]) throws -> Void)? = nil
     ) async throws(HTTPError) -> HTTPResponse {
-        let transfer = Transfer(request, limit: limit, receive: receive)
+        let transfer = Transfer(request, limit: limit, receive: receive, trusting: authorities)
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 transfer.setContinuation(continuation)
@@ -69,7 +73,7 @@ package final class HTTPClient: Sendable {
     /// A stream that nobody holds any more breaks its exchange off.
     package func open(_ request: HTTPRequest) async throws(HTTPError) -> HTTPStream {
         let queue = BodyQueue()
-        let transfer = Transfer(request, limit: 0, receive: nil, stream: queue)
+        let transfer = Transfer(request, limit: 0, receive: nil, stream: queue, trusting: authorities)
         start(transfer)
         let head = await withTaskCancellationHandler {
             await withCheckedContinuation { queue.awaitHead($0) }

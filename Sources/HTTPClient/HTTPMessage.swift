@@ -39,7 +39,7 @@ package struct HTTPRequest: Sendable {
 
 /// Whom a connection trusts, and as whom it goes.
 package struct TLSOptions: Hashable, Sendable {
-    /// Certificates in PEM that are trusted instead of the system's; nil trusts the system's.
+    /// Certificates in PEM that are trusted instead of the system's; nil trusts the system's and the client's ``AdditionalAuthorities``.
     package var authorities: [UInt8]?
     /// A certificate in PEM, with those that lead from it to an authority, and its private key.
     package var client: ClientCertificate?

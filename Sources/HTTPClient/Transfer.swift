@@ -15,6 +15,7 @@ final class Transfer: @unchecked Sendable {
     private let receive: (@Sendable ([UInt8]) throws -> Void)?
     /// Takes head and body piece by piece instead.
     private let stream: BodyQueue?
+    private let authorities: AdditionalAuthorities?
     private let caller: Mutex<Caller>
 
     /// Who waits for the outcome. It may be there first: a task that is cancelled already cancels before it waits.
@@ -37,12 +38,14 @@ final class Transfer: @unchecked Sendable {
     private var failure: HTTPError?
 
     init(
-        _ request: HTTPRequest, limit: Int, receive: (@Sendable ([UInt8]) throws -> Void)?, stream: BodyQueue? = nil
+        _ request: HTTPRequest, limit: Int, receive: (@Sendable ([UInt8]) throws -> Void)?, stream: BodyQueue? = nil,
+        trusting authorities: AdditionalAuthorities?
     ) {
         self.request = request
         self.limit = limit
         self.receive = receive
         self.stream = stream
+        self.authorities = authorities
         caller = Mutex(stream.map { .streaming($0) } ?? .expected)
         errorBuffer.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
     }
@@ -170,6 +173,9 @@ final class Transfer: @unchecked Sendable {
             // Nobody else is trusted: libcurl would go on looking into the system's folder.
             poiesis_curl_set_string(easy, CURLOPT_CAPATH, nil)
             poiesis_curl_set_blob(easy, CURLOPT_CAINFO_BLOB, authorities, authorities.count)
+        } else if let bundle = authorities?.bundle {
+            // The system's folder is looked into as well.
+            poiesis_curl_set_blob(easy, CURLOPT_CAINFO_BLOB, bundle, bundle.count)
         }
         if let client = tls.client {
             poiesis_curl_set_blob(easy, CURLOPT_SSLCERT_BLOB, client.certificate, client.certificate.count)

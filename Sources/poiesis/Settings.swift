@@ -54,6 +54,7 @@ struct Settings {
         "resources.cpu_cores", "resources.memory", "resources.memory_floor", "outputs.missing", "content_limit",
         "vm_price_per_hour_usd",
         "s3.endpoint", "s3.region", "s3.access_key", "s3.secret_key", "s3.session_token", "s3.path_style",
+        "s3.logins[]", "tls.ca_file",
         "service.id", "service.name", "service.description", "service.organization.name", "service.organization.url",
         "service.contact_url", "service.documentation_url", "service.environment",
     ])

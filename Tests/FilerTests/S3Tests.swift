@@ -18,7 +18,7 @@ struct S3Tests {
 
     private func configuration(_ server: AnswerServer) -> FilerConfiguration {
         var configuration = FilerConfiguration()
-        configuration.s3.endpoint = server.url("")
+        configuration.s3.endpoint = S3Endpoint(server.url(""))
         configuration.s3.partSize = 10
         configuration.parallelTransfers = 1
         return configuration

@@ -69,6 +69,68 @@ struct TLSTests {
         }
     }
 
+    @Test func additionalAuthoritiesAreTrustedBesidesTheSystems() async throws {
+        try await withCertificates("IP:127.0.0.1") { folder, client in
+            let server = try TLSServer(folder)
+            defer { server.close() }
+            let system = try #require(AdditionalAuthorities.systemFile)
+            let authorities = try AdditionalAuthorities(file: folder + "/ca.pem")
+            let trusting = HTTPClient(trusting: authorities)
+            defer { trusting.close() }
+            var request = HTTPRequest("GET", "https://127.0.0.1:\(server.port)/")
+            #expect(try await trusting.send(request).status == 200)
+            guard case .tls? = await error(client, request) else {
+                Issue.record("another client trusts the authority as well")
+                return
+            }
+            // A request's own authorities are trusted alone.
+            request.tls.authorities = try file(system)
+            guard case .tls? = await error(trusting, request) else {
+                Issue.record("the request's own authorities were not the only ones")
+                return
+            }
+            #expect(
+                String(decoding: authorities.bundle, as: UTF8.self).hasSuffix(
+                    String(decoding: try file(system), as: UTF8.self)))
+        }
+    }
+
+    @Test func theSystemsAuthoritiesStayTrusted() async throws {
+        try await withCertificates("IP:127.0.0.1") { folder, _ in
+            let other = folder + "/other"
+            try FileManager.default.createDirectory(atPath: other, withIntermediateDirectories: true)
+            try TLSServer.makeCertificates(in: other, names: "IP:127.0.0.1")
+            let authorities = try AdditionalAuthorities(file: folder + "/ca.pem", system: other + "/ca.pem")
+            let client = HTTPClient(trusting: authorities)
+            defer { client.close() }
+            for place in [folder, other] {
+                let server = try TLSServer(place)
+                defer { server.close() }
+                #expect(try await client.send(HTTPRequest("GET", "https://127.0.0.1:\(server.port)/")).status == 200)
+            }
+        }
+    }
+
+    @Test func aFileOfAuthoritiesHasToHoldCertificates() async throws {
+        try await withCertificates("IP:127.0.0.1") { folder, _ in
+            let whole = String(decoding: try file(folder + "/ca.pem"), as: UTF8.self)
+            func problem(_ text: String?) -> String? {
+                if let text { try? Data(text.utf8).write(to: URL(filePath: folder + "/given.pem")) }
+                do throws(AdditionalAuthorities.Unusable) {
+                    _ = try AdditionalAuthorities(file: folder + (text == nil ? "/missing.pem" : "/given.pem"))
+                    return nil
+                } catch { return error.description }
+            }
+            #expect(problem("a word before\n" + whole + whole) == nil)
+            #expect(problem(nil)?.contains(folder + "/missing.pem") == true)
+            #expect(problem("")?.contains("no certificate") == true)
+            #expect(problem(String(decoding: try file(folder + "/server.key"), as: UTF8.self)) != nil)
+            #expect(problem(String(whole.prefix(200)))?.contains("cut short") == true)
+            let broken = whole.replacing(/-----BEGIN CERTIFICATE-----\s/, with: "-----BEGIN CERTIFICATE-----\n####AAAA")
+            #expect(problem(whole + broken)?.contains("certificate 2") == true)
+        }
+    }
+
     @Test func anotherNameThanTheCertificatesIsRefusedUnlessItIsNamed() async throws {
         try await withCertificates("DNS:kubernetes.default") { folder, client in
             let server = try TLSServer(folder)

@@ -13,7 +13,8 @@ struct HTTPStrategy: FilerStrategy {
     func download(_ url: RemoteURL, to file: LocalFile, for principal: Principal) async throws(FilerError) {
         var request = HTTPRequest("GET", url.description)
         request.followsRedirects = true
-        let response = try await client.fetch(request, to: file)
+        let response: HTTPResponse
+        do throws(HTTPError) { response = try await client.fetch(request, to: file) } catch { throw FilerError(error) }
         switch response.status {
         case 200..<300: return
         case 404, 410: throw FilerError("the server says that it does not exist (\(response.status))")
@@ -40,28 +41,25 @@ struct HTTPStrategy: FilerStrategy {
 
 extension HTTPClient {
     /// Writes a 2xx answer's body into a file as it comes; an answer shorter than announced is an error.
-    func fetch(_ request: HTTPRequest, to file: LocalFile) async throws(FilerError) -> HTTPResponse {
+    func fetch(_ request: HTTPRequest, to file: LocalFile) async throws(HTTPError) -> HTTPResponse {
         let offset = Mutex<Int64>(0)
-        do throws(HTTPError) {
-            return try await send(request, limit: 1 << 20) { bytes in
-                let place = offset.withLock { place in
-                    defer { place += Int64(bytes.count) }
-                    return place
-                }
-                try file.write(bytes, at: place)
+        return try await send(request, limit: 1 << 20) { bytes in
+            let place = offset.withLock { place in
+                defer { place += Int64(bytes.count) }
+                return place
             }
-        } catch {
-            throw FilerError(error)
+            try file.write(bytes, at: place)
         }
     }
 }
 
 extension FilerError {
     init(_ error: HTTPError) {
-        if case .caller(let inner) = error, let inner = inner as? FileError {
-            self.init(inner)
-        } else {
-            self.init(error.description, isTransient: error.isTransient)
+        switch error {
+        case .caller(let inner as FileError): self.init(inner)
+        case .tls(let reason):
+            self.init("\(reason) (certificates of a private authority are trusted where tls.ca_file names them)")
+        default: self.init(error.description, isTransient: error.isTransient)
         }
     }
 }

@@ -5,6 +5,8 @@ import TES
 
 /// A bucket and a key in it; an empty key is the bucket itself.
 struct S3Place: Hashable {
+    /// Where the URL names it.
+    var endpoint: S3Endpoint?
     var bucket: String
     var key: String
 }
@@ -35,35 +37,56 @@ struct S3Request {
 
 /// Signs and sends requests, and reads the storage's errors.
 struct S3Client: Sendable {
-    private let configuration: S3Configuration
+    let logins: S3Logins
     private let client: HTTPClient
 
     init(configuration: S3Configuration, client: HTTPClient) {
-        self.configuration = configuration
+        logins = S3Logins(configuration, client: client)
         self.client = client
     }
 
+    /// The answer, which is of success.
     func send(_ request: S3Request) async throws(FilerError) -> HTTPResponse {
-        let message = try await message(request)
-        do throws(HTTPError) { return try await client.send(message) } catch { throw named(FilerError(error)) }
+        try await exchange(request) { message throws(HTTPError) in try await client.send(message) }
     }
 
-    func fetch(_ request: S3Request, to file: LocalFile) async throws(FilerError) -> HTTPResponse {
-        let message = try await message(request)
-        do throws(FilerError) { return try await client.fetch(message, to: file) } catch { throw named(error) }
+    /// Writes the answer's body into a file.
+    func fetch(_ request: S3Request, to file: LocalFile) async throws(FilerError) {
+        _ = try await exchange(request) { message throws(HTTPError) in try await client.fetch(message, to: file) }
     }
 
-    /// Which storage it was that did not answer.
-    private func named(_ error: FilerError) -> FilerError {
-        guard error.isTransient else { return error }
-        var error = error
-        error.description =
-            "the storage at \(configuration.endpoint ?? "amazonaws.com") does not answer: \(error.description)"
-        return error
+    /// Where the storage refuses the credentials and there are others by now, those are tried once.
+    private func exchange(
+        _ request: S3Request, _ perform: (HTTPRequest) async throws(HTTPError) -> HTTPResponse
+    ) async throws(FilerError) -> HTTPResponse {
+        let source = try await logins.source(for: request.place)
+        var access = try await source.access()
+        var response = try await answer(request, access, perform)
+        if let refusal = S3Refusal(response), let other = try await source.access(insteadOf: access, refusal) {
+            access = other
+            response = try await answer(request, access, perform)
+        }
+        try check(response, request, access, source.origin)
+        return response
     }
 
-    private func message(_ request: S3Request) async throws(FilerError) -> HTTPRequest {
-        let (base, host, path) = address(request.place)
+    private func answer(
+        _ request: S3Request, _ access: S3Access, _ perform: (HTTPRequest) async throws(HTTPError) -> HTTPResponse
+    ) async throws(FilerError) -> HTTPResponse {
+        let message = try await message(request, access)
+        do throws(HTTPError) { return try await perform(message) } catch {
+            var named = FilerError(error)
+            switch error {
+            case .unreachable, .timeout, .broken, .tls:
+                named.description = "the storage at \(access.server) does not answer: \(named.description)"
+            case .invalidURL, .tooLarge, .caller, .cancelled: break
+            }
+            throw named
+        }
+    }
+
+    private func message(_ request: S3Request, _ access: S3Access) async throws(FilerError) -> HTTPRequest {
+        let (base, host, path) = address(request.place, access)
         let query = SigV4.canonicalQuery(request.query)
         var message = HTTPRequest(request.method, base + path + (query.isEmpty ? "" : "?" + query))
         message.stallTimeout = request.stallTimeout
@@ -82,8 +105,8 @@ struct S3Client: Sendable {
                 try file.read(Int(min(Int64(count), length - place)), at: offset + place)
             }
         }
-        guard let credentials = configuration.credentials else { return message }
-        let signer = SigV4(credentials: credentials, region: configuration.region)
+        guard let credentials = access.credentials else { return message }
+        let signer = SigV4(credentials: credentials, region: access.region)
         message.headers += signer.headers(
             method: request.method, path: path, query: request.query, headers: [("host", host)], payloadHash: hash,
             time: Self.stamp(Timestamp(microseconds: Machine.clock())))
@@ -95,28 +118,23 @@ struct S3Client: Sendable {
         time.text.prefix(19).filter { $0 != "-" && $0 != ":" } + "Z"
     }
 
-    private func address(_ place: S3Place) -> (base: String, host: String, path: String) {
+    private func address(_ place: S3Place, _ access: S3Access) -> (base: String, host: String, path: String) {
         let key = SigV4.awsEncoded(place.key, keepingSlashes: true)
-        var endpoint = configuration.endpoint ?? "https://s3.\(configuration.region).amazonaws.com"
-        while endpoint.hasSuffix("/") { endpoint.removeLast() }
+        let server = access.server
         // A bucket with dots has no certificate of its own.
-        let usesPath = configuration.usesPathStyle ?? (configuration.endpoint != nil || place.bucket.contains("."))
-        let separator = endpoint.range(of: "://")
-        let scheme = separator.map { String(endpoint[..<$0.lowerBound]) } ?? "https"
-        var server = separator.map { String(endpoint[$0.upperBound...]) } ?? endpoint
-        // The host is signed as it is sent: libcurl leaves a scheme's own port out.
-        let port = scheme.lowercased() == "http" ? ":80" : ":443"
-        if server.hasSuffix(port) { server.removeLast(port.count) }
-        if usesPath { return ("\(scheme)://\(server)", server, "/\(place.bucket)/\(key)") }
-        let host = "\(place.bucket).\(server)"
-        return ("\(scheme)://\(host)", host, "/\(key)")
+        let usesPath = access.usesPathStyle ?? (access.endpoint != nil || place.bucket.contains("."))
+        if usesPath { return ("\(server)", server.host, "/\(place.bucket)/\(key)") }
+        let host = "\(place.bucket).\(server.host)"
+        return ("\(server.scheme)://\(host)", host, "/\(key)")
     }
 
     /// Keys of a listing with `encoding-type=url`, where a plus may stand for a space.
     static func decodedKey(_ key: String) -> String? { percentDecoded(key, plusIsSpace: true) }
 
     /// Throws what the storage answered, in words.
-    func check(_ response: HTTPResponse, _ request: S3Request) throws(FilerError) {
+    private func check(
+        _ response: HTTPResponse, _ request: S3Request, _ access: S3Access, _ origin: S3Origin
+    ) throws(FilerError) {
         if (200..<300).contains(response.status) { return }
         let document = XMLText(response.body)
         let code = document.values("Code").first ?? ""
@@ -133,50 +151,11 @@ struct S3Client: Sendable {
             let region = response.header("x-amz-bucket-region") ?? document.values("Region").first
             throw FilerError(
                 "the bucket \(request.place.bucket) belongs to another region"
-                    + (region.map { " (\($0)): set AWS_REGION=\($0)" } ?? ""))
-        case (401, _), (403, _),
-            (400, _) where configuration.credentials == nil:
-            let remedy =
-                configuration.credentials == nil
-                ? "this server has no S3 credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-                : "check this server's S3 credentials and their rights"
-            throw FilerError("the storage refuses access to \(name) (\(said)); \(remedy)")
+                    + (region.map { " (\($0)): \(origin.regionRemedy($0))" } ?? ""))
+        case _ where S3Refusal(response) != nil, (400, _) where access.credentials == nil:
+            throw FilerError(
+                "the storage refuses access to \(name) (\(said)); \(origin.remedy(bucket: request.place.bucket))")
         default: throw FilerError("the storage refuses \(name) (\(said))")
         }
-    }
-}
-
-/// The little XML that S3 speaks: texts of elements by name, at any depth.
-struct XMLText {
-    let text: String
-
-    init(_ bytes: [UInt8]) { text = String(decoding: bytes, as: UTF8.self) }
-
-    /// The texts of all elements of a name, in order.
-    func values(_ name: String) -> [String] {
-        var values: [String] = []
-        for part in text.components(between: "<\(name)>", and: "</\(name)>") { values.append(Self.unescaped(part)) }
-        return values
-    }
-
-    private static func unescaped(_ text: String) -> String {
-        guard text.contains("&") else { return text }
-        return text.replacing("&lt;", with: "<").replacing("&gt;", with: ">").replacing("&quot;", with: "\"")
-            .replacing("&apos;", with: "'").replacing("&#34;", with: "\"").replacing("&#39;", with: "'")
-            .replacing("&amp;", with: "&")
-    }
-}
-
-extension String {
-    fileprivate func range(of needle: String) -> Range<String.Index>? { firstRange(of: needle) }
-
-    fileprivate func components(between start: String, and end: String) -> [String] {
-        var parts: [String] = []
-        var rest = self[...]
-        while let open = rest.firstRange(of: start), let close = rest[open.upperBound...].firstRange(of: end) {
-            parts.append(String(rest[open.upperBound..<close.lowerBound]))
-            rest = rest[close.upperBound...]
-        }
-        return parts
     }
 }

@@ -1,23 +1,9 @@
-package import HTTPClient
+import HTTPClient
 import LocalSystem
+import TES
 import TaskCore
 
-/// Where S3 is and who asks.
-package struct S3Configuration: Sendable {
-    /// `http://host:port`; nil for Amazon's own.
-    package var endpoint: String?
-    package var region = "us-east-1"
-    /// Nil asks without a signature.
-    package var credentials: AWSCredentials?
-    /// Bucket in the path; nil means: where there is an endpoint.
-    package var usesPathStyle: Bool?
-    /// Files above this many bytes are sent in parts.
-    package var partSize: Int64 = 64 << 20
-
-    package init() {}
-}
-
-/// `s3` URLs: Amazon S3 and what speaks its protocol.
+/// `s3` URLs, and those of endpoints that there is a login for: Amazon S3 and what speaks its protocol.
 ///
 /// https://docs.aws.amazon.com/AmazonS3/latest/API/
 struct S3Strategy: FilerStrategy {
@@ -35,35 +21,62 @@ struct S3Strategy: FilerStrategy {
     }
 
     var schemes: Set<String> { ["s3"] }
-    var storage: [String] { ["s3://"] }
+    var storage: [String] { ["s3://"] + client.logins.storage }
+
+    func serves(_ url: RemoteURL) -> Bool { url.scheme == "s3" || endpoint(url) != nil }
+
+    /// The endpoint of a URL such as `https://minio.lab/bucket/key`, if there is a login for it. A query is a signature.
+    private func endpoint(_ url: RemoteURL) -> S3Endpoint? {
+        guard url.scheme != "s3", url.query.isEmpty, let endpoint = S3Endpoint("\(url.scheme)://\(url.authority)"),
+            client.logins.hasLogin(for: endpoint)
+        else { return nil }
+        return endpoint
+    }
 
     private func place(_ url: RemoteURL) throws(FilerError) -> S3Place {
-        guard !url.authority.isEmpty else { throw FilerError("the URL names no bucket: write s3://bucket/key") }
-        return S3Place(bucket: url.authority, key: String(Substring(url.path.utf8.dropFirst())))
+        let path = String(Substring(url.path.utf8.dropFirst()))
+        if url.scheme == "s3" {
+            guard !url.authority.isEmpty else { throw FilerError("the URL names no bucket: write s3://bucket/key") }
+            return S3Place(bucket: url.authority, key: path)
+        }
+        guard let path = percentDecoded(path) else { throw FilerError("the URL's path is not percent-encoded") }
+        let end = path.utf8.firstIndex(of: UInt8(ascii: "/")) ?? path.endIndex
+        guard end > path.startIndex else { throw FilerError("the URL names no bucket: write \(example(url))") }
+        return S3Place(
+            endpoint: endpoint(url), bucket: String(path[..<end]), key: String(Substring(path[end...].utf8.dropFirst()))
+        )
+    }
+
+    /// The place of an object.
+    private func objectPlace(_ url: RemoteURL) throws(FilerError) -> S3Place {
+        let place = try place(url)
+        guard !place.key.isEmpty else { throw FilerError("the URL names no object: write \(example(url))") }
+        return place
+    }
+
+    private func example(_ url: RemoteURL) -> String {
+        url.scheme == "s3" ? "s3://bucket/key" : "\(url.scheme)://\(url.authority)/bucket/key"
     }
 
     func download(_ url: RemoteURL, to file: LocalFile, for principal: Principal) async throws(FilerError) {
-        let place = try place(url)
-        guard !place.key.isEmpty else { throw FilerError("the URL names no object: write s3://bucket/key") }
+        let place = try objectPlace(url)
         try file.truncateForFilling()
-        let request = S3Request("GET", place)
-        let response = try await client.fetch(request, to: file)
-        try client.check(response, request)
+        try await client.fetch(S3Request("GET", place), to: file)
     }
 
     func list(_ url: RemoteURL, for principal: Principal) async throws(FilerError) -> [RemoteEntry] {
         var place = try place(url)
         if !place.key.isEmpty, !place.key.hasSuffix("/") { place.key += "/" }
         let prefix = place.key
+        let bucket = S3Place(endpoint: place.endpoint, bucket: place.bucket, key: "")
         var entries: [RemoteEntry] = []
         var isKnown = false
         var token: String?
         repeat {
-            var request = S3Request("GET", S3Place(bucket: place.bucket, key: ""))
+            var request = S3Request("GET", bucket)
             request.query = [("list-type", "2"), ("prefix", prefix), ("encoding-type", "url")]
             if let token { request.query.append(("continuation-token", token)) }
             let response = try await client.send(request)
-            try client.check(response, request)
             let document = XMLText(response.body)
             for key in document.values("Key") {
                 guard let name = S3Client.decodedKey(key), name.utf8.starts(with: prefix.utf8) else { continue }
@@ -87,12 +100,11 @@ struct S3Strategy: FilerStrategy {
     }
 
     func upload(_ source: UploadSource, to url: RemoteURL, for principal: Principal) async throws(FilerError) {
-        let place = try place(url)
-        guard !place.key.isEmpty else { throw FilerError("the URL names no object: write s3://bucket/key") }
+        let place = try objectPlace(url)
         if source.size > partSize { return try await uploadParts(source, place) }
         var request = S3Request("PUT", place)
         request.body = .file(source.file, offset: 0, length: source.size, sha256: source.sha256)
-        try client.check(try await client.send(request), request)
+        _ = try await client.send(request)
     }
 
     /// S3 has no directories; an object whose name ends in a slash stands for an empty one.
@@ -101,7 +113,7 @@ struct S3Strategy: FilerStrategy {
         if place.key.isEmpty { return }
         if !place.key.hasSuffix("/") { place.key += "/" }
         let request = S3Request("PUT", place)
-        try client.check(try await client.send(request), request)
+        _ = try await client.send(request)
     }
 
     // MARK: Multipart uploads
@@ -110,7 +122,6 @@ struct S3Strategy: FilerStrategy {
         var start = S3Request("POST", place)
         start.query = [("uploads", "")]
         let response = try await client.send(start)
-        try client.check(response, start)
         guard let upload = XMLText(response.body).values("UploadId").first else {
             throw FilerError("the storage gave no id for a multipart upload", isTransient: true)
         }
@@ -148,7 +159,6 @@ struct S3Strategy: FilerStrategy {
         complete.stallTimeout = .seconds(600)
         complete.body = .bytes(Array("<CompleteMultipartUpload>\(parts.joined())</CompleteMultipartUpload>".utf8))
         let response = try await client.send(complete)
-        try client.check(response, complete)
         // A failure may come with status 200.
         if XMLText(response.body).text.contains("<Error>") {
             throw FilerError("the storage could not put the parts together", isTransient: true)
@@ -158,7 +168,6 @@ struct S3Strategy: FilerStrategy {
     /// Sends one part; its ETag.
     private func sendPart(_ request: S3Request) async throws(FilerError) -> String {
         let response = try await client.send(request)
-        try client.check(response, request)
         guard let tag = response.header("etag") else {
             throw FilerError("the storage gave no ETag for a part", isTransient: true)
         }

@@ -55,6 +55,7 @@ struct RunCommand: AsyncParsableCommand {
             + "poiesis-run-\(UUID().uuidString.lowercased())"
         let settings = try machine.settings(["data": [scratch]]).with(default: "warning", for: "log.level")
         let (task, problems) = try readTask()
+        try settings.checkStorage()
         let roots = [FileRoot(path: "/", isWritable: true)]
         let data = try DataFolder(settings: settings)
         defer { if machine.data == nil { try? FileManager.default.removeItem(atPath: scratch) } }

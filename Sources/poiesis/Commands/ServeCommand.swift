@@ -45,6 +45,7 @@ struct ServeCommand: AsyncParsableCommand {
         }
         let logger = try settings.makeLogger()
         let listener = try Listener(settings)
+        try settings.checkStorage()
         let data = try DataFolder(settings: settings)
         let composition = try Composition(
             settings: settings, logger: logger, roots: try settings.fileRoots(), closedFolders: [data.folder.path])

@@ -12,6 +12,7 @@ final class AnswerServer: Sendable {
     private let answer: Answer
     private let seen = Mutex<[String]>([])
     private let heads = Mutex<[String]>([])
+    private let contents = Mutex<[String]>([])
 
     init(_ answer: @escaping Answer) {
         self.answer = answer
@@ -43,6 +44,9 @@ final class AnswerServer: Sendable {
     /// The requests' lines and headers.
     var requests: [String] { heads.withLock { $0 } }
 
+    /// The requests' bodies.
+    var bodies: [String] { contents.withLock { $0 } }
+
     func close() {
         shutdown(listener, Int32(SHUT_RDWR))
         Glibc.close(listener)
@@ -69,17 +73,18 @@ final class AnswerServer: Sendable {
             request += buffer[..<count]
             end = request.firstRange(of: [13, 10, 13, 10])?.upperBound
         }
-        let body = request.count - (end ?? 0)
-        request.removeLast(body)
-        // The body is read, not kept.
+        var body = Array(request[(end ?? 0)...])
+        request.removeLast(body.count)
         let length = String(decoding: request, as: UTF8.self).lowercased().split(whereSeparator: \.isNewline)
             .first { $0.hasPrefix("content-length:") }
-        var left = (length.flatMap { Int($0.dropFirst(15).filter(\.isNumber)) } ?? 0) - body
+        var left = (length.flatMap { Int($0.dropFirst(15).filter(\.isNumber)) } ?? 0) - body.count
         while left > 0 {
             let count = recv(client, &buffer, min(left, buffer.count), 0)
             guard count > 0 else { return }
+            body += buffer[..<count]
             left -= count
         }
+        contents.withLock { $0.append(String(decoding: body, as: UTF8.self)) }
         heads.withLock { $0.append(String(decoding: request, as: UTF8.self)) }
         let target =
             String(decoding: request, as: UTF8.self).split(separator: " ").dropFirst().first.map(String.init) ?? ""

@@ -1,0 +1,59 @@
+import CLibCurl
+import Foundation
+
+/// Certificates of authorities that are trusted besides the system's.
+///
+/// The system's are those of the file that libcurl was built with, `/etc/ssl/certs/ca-certificates.crt` on Debian and Ubuntu
+/// (https://curl.se/libcurl/c/curl_version_info.html, `cainfo`), and those of its folder.
+package struct AdditionalAuthorities: Hashable, Sendable {
+    /// PEM: the additional ones, then the system's. To be given to libcurl, which takes one list only.
+    package let bundle: [UInt8]
+
+    /// Why a file's certificates cannot be trusted.
+    package struct Unusable: Error, CustomStringConvertible {
+        package let description: String
+    }
+
+    /// Reads both files; later changes of them are not seen.
+    ///
+    /// - Parameters:
+    ///   - file: the path of a file with certificates in PEM; what else it holds is left out.
+    ///   - system: the path of the system's own.
+    package init(file: String, system: String? = systemFile) throws(Unusable) {
+        guard let data = FileManager.default.contents(atPath: file) else {
+            throw Unusable(description: "the file of certificates \(file) cannot be read")
+        }
+        let certificates = try Self.certificates(String(decoding: data, as: UTF8.self), file)
+        let system = system.flatMap { FileManager.default.contents(atPath: $0) } ?? Data()
+        bundle = Array((certificates.joined(separator: "\n") + "\n").utf8) + system
+    }
+
+    /// The file of the system's authorities; nil where libcurl was built without.
+    package static var systemFile: String? {
+        curl_version_info(CURLVERSION_SEVENTH).pointee.cainfo.map { String(cString: $0) }
+    }
+
+    private static func certificates(_ text: String, _ file: String) throws(Unusable) -> [String] {
+        let (begin, end) = ("-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----")
+        var found: [String] = []
+        var rest = text[...]
+        while let start = rest.firstRange(of: begin) {
+            let place = "certificate \(found.count + 1) in \(file)"
+            guard let stop = rest[start.upperBound...].firstRange(of: end) else {
+                throw Unusable(description: "\(place) has no end: the file was cut short")
+            }
+            let der = Data(
+                base64Encoded: String(rest[start.upperBound..<stop.lowerBound]), options: .ignoreUnknownCharacters)
+            // A certificate is a DER sequence: RFC 5280, section 4.1.
+            guard der?.first == 0x30 else {
+                throw Unusable(description: "\(place) is none: write it in PEM, as openssl x509 does")
+            }
+            found.append(String(rest[start.lowerBound..<stop.upperBound]))
+            rest = rest[stop.upperBound...]
+        }
+        if found.isEmpty {
+            throw Unusable(description: "\(file) holds no certificate in PEM (\(begin))")
+        }
+        return found
+    }
+}
