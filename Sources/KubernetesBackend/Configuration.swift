@@ -41,8 +41,6 @@ package struct KubernetesConfiguration: Hashable, Sendable {
     package struct Jobs: Hashable, Sendable {
         /// Most Jobs that exist at a time; other tasks wait as QUEUED.
         package var maximumLive = 1000
-        /// Whether Jobs of failed tasks stay, to be looked at.
-        package var keepFailed = false
         /// Seconds after its end at which Kubernetes deletes a Job itself; nil leaves that to the controller.
         package var ttlSecondsAfterFinished: Int32?
         /// Seconds after which Kubernetes ends a Job, time in the queue included and outputs lost; nil for no limit.

@@ -33,7 +33,7 @@ extension TaskPodRenderer {
 
     /// Stages inputs. The node's disk for an emptyDir is asked for here: the largest request of any container counts for the Pod.
     var tif: Container {
-        var container = filer("tif", configuration.resources.tif, roots: rootMounts(forWriting: false))
+        var container = filer("tif", configuration.resources.tif, forWriting: false)
         if !usesClaim {
             container.resources?.requests?["ephemeral-storage"] = KubernetesNames.quantity(requirements.disk)
         }
@@ -41,7 +41,7 @@ extension TaskPodRenderer {
     }
 
     /// Uploads outputs; it can reach what it may write to, and no other root.
-    var tof: Container { filer("tof", configuration.resources.tof, roots: rootMounts(forWriting: true)) }
+    var tof: Container { filer("tof", configuration.resources.tof, forWriting: true) }
 
     /// Its exit makes the Pod Succeeded or Failed.
     var ack: Container {
@@ -72,16 +72,14 @@ extension TaskPodRenderer {
     // MARK: Our own parts
 
     private func filer(
-        _ name: String, _ resources: KubernetesConfiguration.Part, roots: [VolumeMount]
+        _ name: String, _ resources: KubernetesConfiguration.Part, forWriting: Bool
     ) -> Container {
         var variables: [(String, String)] = []
         let secrets = configuration.secrets
-        if !configuration.fileRoots.isEmpty {
-            variables.append(
-                (
-                    "POIESIS_ALLOW_FILES",
-                    configuration.fileRoots.map { $0.path + ($0.isWritable ? ":rw" : ":ro") }.joined(separator: ",")
-                ))
+        let roots = configuration.fileRoots.filter { $0.isWritable || !forWriting }
+        if !roots.isEmpty {
+            let arguments = roots.map { $0.path + ($0.isWritable ? ":rw" : ":ro") }
+            variables.append(("POIESIS_ALLOW_FILES", arguments.joined(separator: ",")))
         }
         if !secrets.storage.isEmpty {
             let logins = secrets.storage.map { PartPath.storage + "/" + $0.secret + ($0.scope.map { "=" + $0 } ?? "") }
@@ -94,7 +92,7 @@ extension TaskPodRenderer {
         return part(
             name, resources, variables: variables,
             mounts: [controlMount(), VolumeMount(name: PartVolume.workspace, mountPath: PartPath.workspace)]
-                + storageMounts + certificateMounts + roots)
+                + storageMounts + certificateMounts + rootMounts(forWriting: forWriting))
     }
 
     private func part(

@@ -1,5 +1,5 @@
 package import TES
-import TaskCore
+package import TaskCore
 
 /// Why a task can never be a TaskPod, with a JSON pointer for each problem.
 package struct TaskRefusal: Error, Hashable, Sendable, CustomStringConvertible {
@@ -56,6 +56,15 @@ package struct TaskRequirements: Sendable {
         let plan = MountPlan(task)
         chooseReferenceData(configuration.referenceData, plan)
         judgeMounts(plan, executors: task.executors.count)
+    }
+
+    /// What to tell who takes the task.
+    package var judgement: BackendJudgement {
+        var judgement = BackendJudgement()
+        judgement.problems = problems
+        judgement.warnings = warnings
+        judgement.dropped = dropped
+        return judgement
     }
 
     /// Decimal gigabytes in bytes; nil where none are asked for.

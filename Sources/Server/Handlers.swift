@@ -17,6 +17,8 @@ package struct ServiceConfiguration: Sendable {
     /// URL prefixes that the filers serve.
     package var storage: [String]
     package var rules: TaskRules
+    /// What the backend makes of a valid task.
+    package var judge: @Sendable (TESTask) -> BackendJudgement = { _ in BackendJudgement() }
 
     package init(version: String, storage: [String], rules: TaskRules) {
         self.version = version
@@ -31,11 +33,17 @@ package struct Handlers: TESHandlers {
     private let configuration: ServiceConfiguration
     /// Called when something waits for a worker.
     private let wake: @Sendable () -> Void
+    /// Called with a task that was cancelled; must not wait.
+    private let cancelled: @Sendable (TaskID) -> Void
 
-    package init(store: any TaskStore, configuration: ServiceConfiguration, wake: @escaping @Sendable () -> Void) {
+    package init(
+        store: any TaskStore, configuration: ServiceConfiguration, wake: @escaping @Sendable () -> Void,
+        cancelled: @escaping @Sendable (TaskID) -> Void = { _ in }
+    ) {
         self.store = store
         self.configuration = configuration
         self.wake = wake
+        self.cancelled = cancelled
     }
 
     var serviceIdentity: ServiceConfiguration { configuration }
@@ -63,6 +71,7 @@ package struct Handlers: TESHandlers {
     ) async throws -> Answer<TESCreateTaskResponse> {
         var (task, warnings) = try TaskValidation.accept(
             input.body, read: context.body.problems, rules: configuration.rules)
+        warnings += try configuration.judge(task).apply(to: &task)
         let id = store.newID()
         task.id = nil
         task.state = nil
@@ -94,10 +103,11 @@ package struct Handlers: TESHandlers {
     package func cancelTask(
         _ input: CancelTask.Input, context: CallContext
     ) async throws -> Answer<TESCancelTaskResponse> {
-        guard let id = TaskID(input.id), try await store.cancel(id, for: context.principal) != nil else {
+        guard let id = TaskID(input.id), let state = try await store.cancel(id, for: context.principal) else {
             throw Self.unknown(input.id)
         }
         wake()
+        if state == .canceling || state == .canceled { cancelled(id) }
         return .value(TESCancelTaskResponse())
     }
 

@@ -12,6 +12,26 @@ package struct TaskRules: Hashable, Sendable {
     package init(schemes: Set<String>) { self.schemes = schemes }
 }
 
+/// What a backend makes of a task that is valid otherwise.
+package struct BackendJudgement: Hashable, Sendable {
+    /// Why it can never run there.
+    package var problems: [RequestProblem] = []
+    /// What its author should read.
+    package var warnings: [String] = []
+    /// Keys of `backend_parameters` that count as not given: neither stored nor returned.
+    package var dropped: [String] = []
+
+    package init() {}
+
+    /// Drops what counts as not given, and returns the warnings; throws the problems.
+    package func apply(to task: inout TESTask) throws(InvalidRequest) -> [String] {
+        guard problems.isEmpty else { throw InvalidRequest(problems) }
+        for key in dropped { task.resources?.backendParameters?[key] = nil }
+        if task.resources?.backendParameters?.isEmpty == true { task.resources?.backendParameters = nil }
+        return warnings
+    }
+}
+
 /// The rules that the specification states in prose, and those that keep a task runnable; each problem has its JSON pointer.
 package struct TaskValidation {
     private let rules: TaskRules

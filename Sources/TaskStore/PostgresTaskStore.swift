@@ -98,6 +98,9 @@ package final class PostgresTaskStore: TaskStore {
         try await instance().createdAt
     }
 
+    /// A UUID that marks what belongs to this database on an engine that others use, too.
+    package func instanceID() async throws(TaskStoreError) -> String { try await instance().id }
+
     private func instance() async throws(TaskStoreError) -> (id: String, createdAt: Timestamp) {
         if let known = state.withLock({ $0.instance }) { return known }
         let sql = "SELECT instance_id, (extract(epoch FROM created_at) * 1000000)::bigint FROM poiesis.instance"

@@ -76,6 +76,7 @@ package struct SchemaSetup: Sendable {
             case .apply(let migration, let phase): wasFirst = try await apply(migration, phase)
             case .replaceFunctions: wasFirst = try await replaceFunctions(state?.version ?? 1)
             }
+            if wasFirst { _ = try await pool.run([Statement(SchemaRoles.renewal)]) }
             // What is left of a schema, without a row in `instance`, looks like somebody faster each time.
             if !wasFirst { collisions += 1 }
             if collisions > 100 { throw SchemaError.incomplete }

@@ -1,5 +1,6 @@
 import Foundation
 import Hummingbird
+import KubernetesBackend
 import LocalSystem
 import Logging
 import Orchestrator
@@ -17,6 +18,8 @@ struct APIParts {
     let listener: Listener
     /// Called for each new or cancelled task.
     var wake: @Sendable () -> Void = {}
+    /// What a cluster adds.
+    private var cluster: ClusterParts?
     /// What the server cannot work without.
     var probes: [Probe]
 
@@ -27,12 +30,26 @@ struct APIParts {
         probes = [.database(store)]
     }
 
+    /// Takes tasks for a cluster.
+    mutating func use(_ cluster: ClusterParts) { self.cluster = cluster }
+
+    private var handlers: Handlers {
+        var service = composition.serviceConfiguration()
+        guard let cluster else { return Handlers(store: store, configuration: service, wake: wake) }
+        service.judge = cluster.judge
+        service.rules.backendParameters = cluster.configuration.allowed.keys
+        let cancellation = JobCancellation(client: cluster.client, store: store, logger: composition.logger)
+        return Handlers(
+            store: store, configuration: service, wake: wake,
+            cancelled: { id in Task { await cancellation.cancel(id) } })
+    }
+
     /// Serves until SIGTERM or SIGINT, beside other services; the first of them ends last.
     func run(with others: [any Service]) async throws {
         let settings = composition.settings
         let logger = composition.logger
         let address = listener.address
-        let handlers = Handlers(store: store, configuration: composition.serviceConfiguration(), wake: wake)
+        let handlers = handlers
         var server = ServerConfiguration()
         server.host = address.host
         server.port = address.port

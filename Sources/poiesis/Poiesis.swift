@@ -17,8 +17,8 @@ struct Poiesis: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [
-            ServeCommand.self, APICommand.self, RunCommand.self, TaskCommand.self, ConformanceCommand.self,
-            SchemaCommand.self,
+            ServeCommand.self, APICommand.self, TCtlCommand.self, RunCommand.self, TaskCommand.self,
+            ConformanceCommand.self, SchemaCommand.self,
         ],
         groupedSubcommands: [
             CommandGroup(
@@ -35,5 +35,7 @@ struct SchemaCommand: AsyncParsableCommand {
               poiesis schema status --database postgresql://poiesis@db/poiesis
               poiesis schema print > schema.sql
             """,
-        subcommands: [SchemaPrintCommand.self, SchemaStatusCommand.self, SchemaMigrateCommand.self])
+        subcommands: [
+            SchemaPrintCommand.self, SchemaStatusCommand.self, SchemaMigrateCommand.self, SchemaRolesCommand.self,
+        ])
 }

@@ -47,16 +47,16 @@ struct StartError: Error, CustomStringConvertible {
 ///
 /// Each key `a.b` is a mapping in the file and `POIESIS_A_B` in the environment. docs/reference/configuration.md lists them.
 struct Settings {
-    /// Every key; `[]` at its end takes a list.
-    static let keys = [
-        "listen", "data", "database", "engine", "registry.config", "allow_files[]", "auth", "log.level",
+    /// Every key; `[]` at its end takes a list, `{}` a mapping or a list of `NAME=VALUE`.
+    static let keys: Set<String> = kubernetesKeys.union([
+        "backend", "listen", "data", "database", "engine", "registry.config", "allow_files[]", "auth", "log.level",
         "log.format", "server.hosts[]", "server.cors[]", "server.body_limit", "server.list_timeout",
         "resources.cpu_cores", "resources.memory", "resources.memory_floor", "outputs.missing", "content_limit",
         "vm_price_per_hour_usd",
         "s3.endpoint", "s3.region", "s3.access_key", "s3.secret_key", "s3.session_token", "s3.path_style",
         "service.id", "service.name", "service.description", "service.organization.name", "service.organization.url",
         "service.contact_url", "service.documentation_url", "service.environment",
-    ]
+    ])
 
     private var flags: [String: [String]] = [:]
     private let environment: [String: String]
@@ -85,9 +85,11 @@ struct Settings {
     private mutating func flatten(_ node: YAMLNode, prefix: String) throws(YAMLError) {
         for entry in node.entries ?? [] {
             let key = prefix + (entry.key.text ?? "")
-            if entry.value.entries != nil, Self.keys.contains(where: { $0.hasPrefix(key + ".") }) {
+            if let members = entry.value.entries, Self.keys.contains(key + "{}") {
+                file[key] = members.map { "\($0.key.text ?? "")=\($0.value.text ?? "")" }
+            } else if entry.value.entries != nil, Self.keys.contains(where: { $0.hasPrefix(key + ".") }) {
                 try flatten(entry.value, prefix: key + ".")
-            } else if Self.keys.contains(key) || Self.keys.contains(key + "[]") {
+            } else if !Self.keys.isDisjoint(with: [key, key + "[]", key + "{}"]) {
                 file[key] = entry.value.items?.compactMap(\.text) ?? [entry.value.text].compactMap { $0 }
             } else {
                 throw YAMLError(location: entry.key.location, message: "there is no setting \"\(key)\"")

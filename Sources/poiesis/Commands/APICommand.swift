@@ -10,7 +10,8 @@ struct APICommand: AsyncParsableCommand {
             Example:
               poiesis api --database postgresql://poiesis@db/poiesis --listen 0.0.0.0:8000 --auth none
 
-            Tasks wait in the database until a `poiesis serve` on the same database runs them.
+            Tasks wait in the database until a `poiesis serve` on the same database runs them, or, with `backend: kubernetes`
+            in the configuration file, a `poiesis tctl`.
             """)
 
     @Option(help: "Address and port; port 0 takes a free one. Default: 127.0.0.1:8000.")
@@ -31,11 +32,16 @@ struct APICommand: AsyncParsableCommand {
         guard let url = settings.text("database") else {
             throw StartError(usage: "give the database that the workers use with --database URL")
         }
+        let onKubernetes = try settings.isOnKubernetes()
+        let roots = onKubernetes ? try settings.clusterFileRoots() : try settings.fileRoots()
         let composition = try Composition(
-            settings: settings, logger: try settings.makeLogger(), roots: try settings.fileRoots(), closedFolders: [])
+            settings: settings, logger: try settings.makeLogger(), roots: roots, closedFolders: [])
+        let cluster = onKubernetes ? try ClusterParts(composition) : nil
         let database = try await Database(url: url, logger: composition.logger)
         let store = try await database.store(composition)
-        try await APIParts(composition: composition, store: store, listener: listener).run(with: [])
+        var api = APIParts(composition: composition, store: store, listener: listener)
+        if let cluster { api.use(cluster) }
+        try await api.run(with: [])
         await database.close()
         composition.client.close()
     }

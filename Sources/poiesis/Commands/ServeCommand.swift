@@ -37,6 +37,12 @@ struct ServeCommand: AsyncParsableCommand {
         let settings = try machine.settings([
             "listen": [listen], "database": [database], "allow_files": allowFiles, "auth": [auth],
         ])
+        if try settings.isOnKubernetes() {
+            throw StartError(
+                usage:
+                    "poiesis serve runs tasks on this machine; for backend: kubernetes start poiesis api and poiesis tctl"
+            )
+        }
         let logger = try settings.makeLogger()
         let listener = try Listener(settings)
         let data = try DataFolder(settings: settings)
