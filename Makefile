@@ -72,5 +72,9 @@ release: setup ## pack dist/poiesis-VERSION-linux-ARCH.tar.gz, with Swift's libr
 image: setup ## build the container image into dist/ (and the engine)
 	@scripts/release-image
 
+# Tests/Kubernetes/README.md has the variables, which make hands on.
+test-kubernetes: setup-tests $(if $(IMAGE),,image) ## test on the cluster that KUBECONFIG names (IMAGE=… or IMPORT=…)
+	@$(VENV)/bin/pytest Tests/Kubernetes -v $(TESTS)
+
 clean: ## remove what was built
 	rm -rf .build .build-tests bin dist

@@ -125,8 +125,9 @@ def poiesis(services, images, namespaces, say):
 
 @pytest.fixture(scope="session")
 def second(poiesis, services, images, namespaces, say):
-    """Another one, whose tasks run in the same namespace."""
-    made = _installed("b", services, images, namespaces, say, limits=LIMITS)
+    """Another one, whose tasks run in the same namespace. It asks for volumes that the cluster does not have."""
+    made = _installed("b", services, images, namespaces, say, limits=LIMITS, workspace={
+        "largest_empty_dir": 1_000_000_000, "default_size": 100_000_000, "storage_class": "no-such-class"})
     with contextlib.closing(made):
         yield made
 

@@ -25,7 +25,7 @@ class Installation:
         self.system = Kubectl(system)
         self.tasks = Kubectl(tasks)
         self.services = services
-        self._images = images
+        self.images = images
         self._settings = settings or {}
         self._database = f"poiesis_{name}".replace("-", "_")
         self._forward = PortForward(self.system, "service/poiesis", 8000)
@@ -85,7 +85,7 @@ class Installation:
         if not isinstance(node, dict):
             if key == "namespace":
                 return self._namespace(node)
-            return self._images.poiesis if key == "image" else node
+            return self.images.poiesis if key == "image" else node
         if node.get("kind") == "ConfigMap":
             return self._configured(node)
         node = {key: self._renamed(value, key) for key, value in node.items()}
@@ -110,8 +110,9 @@ class Installation:
         configuration = yaml.safe_load(document["data"]["config.yaml"])
         configuration["s3"] = {"endpoint": self.services.endpoint}
         configuration["kubernetes"].update({
-            "namespace": self.tasks.namespace, "image": self._images.poiesis,
+            "namespace": self.tasks.namespace, "image": self.images.poiesis,
             "secrets": {"database": self.own("poiesis-recorder"), "storage": [self.own("poiesis-storage")]},
+            "environment": {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": self.services.secret},
             "workspace": {"default_size": 100_000_000, "largest_empty_dir": 1_000_000_000},
             "allowed": {"node_selector_keys": ["kubernetes.io/hostname", "poiesis.io/no-node-has-this"]},
             **self._settings})

@@ -28,7 +28,7 @@ while :; do
     rm -f /data/db/postmaster.pid
     as_owner postgres -D /data/db -k /tmp -c listen_addresses='*' -c fsync=off -c max_connections=200 &
     wait $! || true
-    sleep "$(cat /data/pause 2>/dev/null || echo 0)"
+    while [ -e /data/pause ]; do sleep 0.2; done
 done
 """
 
@@ -48,8 +48,9 @@ class Services:
         self.endpoint = f"http://storage.{kubectl.namespace}.svc:8333"
 
     def start(self):
-        storage = f"mkdir -p /data/bucket && exec rclone serve s3 --addr 0.0.0.0:8333 --auth-key '{KEY},{self.secret}' " \
-                  "--vfs-cache-mode off --dir-cache-time 0s --config /dev/null /data"
+        # A child of the shell: the kernel keeps signals such as STOP from a container's first process.
+        storage = f"mkdir -p /data/bucket && rclone serve s3 --addr 0.0.0.0:8333 --auth-key '{KEY},{self.secret}' " \
+                  "--vfs-cache-mode off --dir-cache-time 0s --config /dev/null /data & echo $! > /data/pid; wait"
         self.kubectl.apply([
             {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "postgresql"}, "stringData": {"password": self.password}},
             self._service("database", 5432), self._service("storage", 8333),
@@ -90,18 +91,13 @@ class Services:
         return f"postgresql://{user}:{password}@{self.database_host}/{database}"
 
     @contextlib.contextmanager
-    def database_away(self, seconds):
+    def database_away(self):
         """PostgreSQL ends at once, with every connection broken off, and stays away."""
-        self._database_shell(f"echo {seconds} > /data/pause; kill -QUIT $(head -n 1 /data/db/postmaster.pid)")
+        self._database_shell("touch /data/pause; kill -QUIT $(head -n 1 /data/db/postmaster.pid)")
         try:
             yield
         finally:
-            self._database_shell("rm -f /data/pause; pkill sleep || true")
-
-    def restart_database(self):
-        """A restart as a failover looks to clients: every connection breaks, a new one is refused for a moment."""
-        with self.database_away(2):
-            pass
+            self._database_shell("rm -f /data/pause")
 
     def _database_shell(self, script):
         self.kubectl.execute("deployment/database", "sh", "-c", script)
@@ -131,6 +127,15 @@ class Services:
     def keys(self, prefix):
         pages = self._client().get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix=prefix)
         return sorted(item["Key"] for page in pages for item in page.get("Contents", []))
+
+    @contextlib.contextmanager
+    def storage_hangs(self):
+        """The S3 server takes connections and answers nothing."""
+        self.kubectl.execute("deployment/storage", "sh", "-c", "kill -STOP $(cat /data/pid)")
+        try:
+            yield
+        finally:
+            self.kubectl.execute("deployment/storage", "sh", "-c", "kill -CONT $(cat /data/pid)")
 
     def close(self):
         self._storage.close()
