@@ -112,7 +112,6 @@ class Installation:
         configuration["kubernetes"].update({
             "namespace": self.tasks.namespace, "image": self.images.poiesis,
             "secrets": {"database": self.own("poiesis-recorder"), "storage": [self.own("poiesis-storage")]},
-            "environment": {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": self.services.secret},
             "workspace": {"default_size": 100_000_000, "largest_empty_dir": 1_000_000_000},
             "allowed": {"node_selector_keys": ["kubernetes.io/hostname", "poiesis.io/no-node-has-this"]},
             **self._settings})
