@@ -11,7 +11,7 @@ SPEC := --document spec/tes/1.1.0/openapi.yaml \
 	--overlay spec/overlay.yaml --persistence spec/persistence.yaml
 
 .NOTPARALLEL:
-.PHONY: help demo test check build build-debug setup setup-tests test-swift test-end-to-end lint bench bench-lists release format schema clean
+.PHONY: help demo test check build build-debug setup setup-tests test-swift test-end-to-end lint bench bench-lists release image test-kubernetes format schema clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -67,6 +67,14 @@ bench-lists: build ## measure lists of 1,000,000 tasks (about 15 minutes, 6 GB b
 
 release: setup ## pack dist/poiesis-VERSION-linux-ARCH.tar.gz, with Swift's libraries inside
 	@scripts/release
+
+# IMAGE=name:tag names it, BASE=image is what it is built on instead of this machine's packages.
+image: setup ## build the container image into dist/ (and the engine)
+	@scripts/release-image
+
+# Tests/Kubernetes/README.md has the variables, which make hands on.
+test-kubernetes: setup-tests $(if $(IMAGE),,image) ## test on the cluster that KUBECONFIG names (IMAGE=… or IMPORT=…)
+	@$(VENV)/bin/pytest Tests/Kubernetes -v $(TESTS)
 
 clean: ## remove what was built
 	rm -rf .build .build-tests bin dist

@@ -1,3 +1,4 @@
+import Foundation
 import Logging
 import Postgres
 import ServiceLifecycle
@@ -21,7 +22,7 @@ final class Database: Service {
 
     /// The database of the settings, or the private one in the data folder.
     convenience init(settings: Settings, data: DataFolder, logger: Logger) async throws {
-        if let url = settings.text("database") {
+        if let url = try settings.databaseURL() {
             try await self.init(url: url, logger: logger)
             return
         }
@@ -109,6 +110,18 @@ final class Database: Service {
 }
 
 extension Settings {
+    /// The database's URL, as it is or from a file that nobody else may read.
+    func databaseURL() throws -> String? {
+        if let url = text("database") { return url }
+        guard let path = text("database_file") else { return nil }
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw StartError("the file \(path) with the database's URL cannot be read; database_file names it")
+        }
+        let url = String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+        guard !url.isEmpty else { throw StartError("the file \(path) with the database's URL is empty") }
+        return url
+    }
+
     fileprivate func listTimeout() throws -> Duration {
         let milliseconds = try integer("server.list_timeout") ?? 5000
         guard milliseconds <= 20_000 else {

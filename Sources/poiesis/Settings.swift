@@ -49,8 +49,8 @@ struct StartError: Error, CustomStringConvertible {
 struct Settings {
     /// Every key; `[]` at its end takes a list, `{}` a mapping or a list of `NAME=VALUE`.
     static let keys: Set<String> = kubernetesKeys.union([
-        "backend", "listen", "data", "database", "engine", "registry.config", "allow_files[]", "auth", "log.level",
-        "log.format", "server.hosts[]", "server.cors[]", "server.body_limit", "server.list_timeout",
+        "backend", "listen", "data", "database", "database_file", "engine", "registry.config", "allow_files[]", "auth",
+        "log.level", "log.format", "server.hosts[]", "server.cors[]", "server.body_limit", "server.list_timeout",
         "resources.cpu_cores", "resources.memory", "resources.memory_floor", "outputs.missing", "content_limit",
         "vm_price_per_hour_usd",
         "s3.endpoint", "s3.region", "s3.access_key", "s3.secret_key", "s3.session_token", "s3.path_style",

@@ -29,7 +29,7 @@ struct APICommand: AsyncParsableCommand {
     private func serve() async throws {
         let settings = try program.settings(["listen": [listen], "database": [database], "auth": [auth]])
         let listener = try Listener(settings)
-        guard let url = settings.text("database") else {
+        guard let url = try settings.databaseURL() else {
             throw StartError(usage: "give the database that the workers use with --database URL")
         }
         let onKubernetes = try settings.isOnKubernetes()

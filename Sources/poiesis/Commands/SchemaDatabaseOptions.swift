@@ -19,7 +19,7 @@ struct SchemaDatabaseOptions: ParsableArguments {
             let settings = try Settings(
                 flags: ["database": [database].compactMap { $0 }], environment: ProcessInfo.processInfo.environment,
                 configuration: config)
-            guard let url = settings.text("database") else {
+            guard let url = try settings.databaseURL() else {
                 throw StartError(
                     usage:
                         "--database URL is missing; the private database of poiesis serve is looked after by its start")

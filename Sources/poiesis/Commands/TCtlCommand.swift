@@ -35,7 +35,7 @@ struct TCtlCommand: AsyncParsableCommand {
 
     private func control() async throws {
         let settings = try program.settings(["database": [database]])
-        guard let url = settings.text("database") else {
+        guard let url = try settings.databaseURL() else {
             throw StartError(usage: "give the database that the API uses with --database URL")
         }
         let logger = try settings.makeLogger()

@@ -1,0 +1,109 @@
+"""deploy/kubernetes: what can be said of the manifests without a cluster. `make test-kubernetes` installs them."""
+
+import subprocess
+
+import pytest
+import yaml
+
+from harness.processes import REPOSITORY
+from harness.server import environment
+
+FOLDER = REPOSITORY / "deploy" / "kubernetes"
+FILES = sorted(FOLDER.glob("*.yaml"))
+DOCUMENTS = [document for file in FILES for document in yaml.safe_load_all(file.read_text())]
+WORKLOADS = [x for x in DOCUMENTS if x["kind"] in {"Deployment", "Job"}]
+
+
+def named(kind, name):
+    (found,) = [x for x in DOCUMENTS if (x["kind"], x["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def containers(workload):
+    pod = workload["spec"]["template"]["spec"]
+    return pod.get("initContainers", []) + pod["containers"]
+
+
+def test_applied_in_order_of_their_names_namespaces_come_first():
+    assert {x["kind"] for x in yaml.safe_load_all(FILES[0].read_text())} == {"Namespace"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda x: f"{x['kind']}-{x['metadata']['name']}")
+def test_each_object_lies_in_a_namespace_of_ours(document):
+    names = {x["metadata"]["name"] for x in DOCUMENTS if x["kind"] == "Namespace"}
+    assert document["kind"] == "Namespace" or document["metadata"]["namespace"] in names
+
+
+def test_all_images_are_the_one_of_this_version(binary):
+    version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    images = {container["image"] for workload in WORKLOADS for container in containers(workload)}
+    configured = yaml.safe_load(named("ConfigMap", "poiesis")["data"]["config.yaml"])["kubernetes"]["image"]
+    assert images == {configured} == {f"poiesis:{version}"}
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda x: x["metadata"]["name"])
+def test_the_namespace_s_restricted_standard_holds(workload):
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, and a read-only root file system."""
+    pod = workload["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] > 0
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in containers(workload):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda x: x["metadata"]["name"])
+def test_secrets_are_mounted_files_of_the_example(workload):
+    examples = {(x["metadata"]["namespace"], x["metadata"]["name"]): x
+                for x in yaml.safe_load_all((FOLDER / "secrets.yaml.example").read_text())}
+    pod = workload["spec"]["template"]["spec"]
+    (secret,) = [x["secret"]["secretName"] for x in pod["volumes"] if "secret" in x]
+    assert set(examples["poiesis-system", secret]["stringData"]) == {"url"}
+    for container in containers(workload):
+        assert not any("valueFrom" in variable for variable in container.get("env", []))
+
+
+def test_the_recorder_s_secret_is_where_a_task_s_pod_looks(binary):
+    examples = [x["metadata"] for x in yaml.safe_load_all((FOLDER / "secrets.yaml.example").read_text())]
+    assert {"name": "poiesis-recorder", "namespace": "poiesis"} in examples
+
+
+RIGHTS = {
+    "poiesis-api": {"jobs": {"delete"}},
+    "poiesis-trec": {"pods": {"get", "list", "watch"}},
+    "poiesis-tctl": {
+        "jobs": {"get", "list", "watch", "create", "delete"}, "jobs/finalizers": {"update"},
+        "persistentvolumeclaims": {"get", "list", "watch", "create"}, "pods": {"get", "list", "watch", "delete"},
+        "events": {"list"}, "leases": {"get", "create", "update", "patch"}},
+}
+
+
+@pytest.mark.parametrize("account", RIGHTS)
+def test_an_account_has_these_rights_and_no_other(account):
+    """In the namespace of the tasks; what else an account could do would be seen here."""
+    given = {}
+    for rule in named("Role", account)["rules"]:
+        for resource in rule["resources"]:
+            given.setdefault(resource, set()).update(rule["verbs"])
+    assert given == RIGHTS[account]
+    assert not [x for x in DOCUMENTS if x["kind"].startswith("Cluster")]
+    bound = [x for x in DOCUMENTS if x["kind"] == "RoleBinding" and any(s["name"] == account for s in x["subjects"])]
+    assert [(x["metadata"]["namespace"], x["roleRef"]["name"]) for x in bound] == [("poiesis", account)]
+
+
+@pytest.mark.parametrize("command", ["api", "tctl"])
+def test_the_program_takes_the_configuration(binary, tmp_path, command):
+    """Without a cluster it ends, but not for a setting."""
+    file = tmp_path / "config.yaml"
+    file.write_text(named("ConfigMap", "poiesis")["data"]["config.yaml"])
+    database = tmp_path / "url"
+    database.write_text("postgresql://127.0.0.1:1/none\n")
+    done = subprocess.run([binary, command], capture_output=True, text=True, cwd="/", timeout=60, env=environment(
+        tmp_path, POIESIS_CONFIG=str(file), POIESIS_DATABASE_FILE=str(database)))
+    assert done.returncode == 1 and "there is no cluster to use" in done.stderr, done.stderr
+
+
+def test_a_file_with_the_database_s_url_that_is_not_there_is_named(binary, tmp_path):
+    done = subprocess.run([binary, "api"], capture_output=True, text=True, cwd="/", timeout=60, env=environment(
+        tmp_path, POIESIS_DATABASE_FILE=str(tmp_path / "nothing")))
+    assert done.returncode == 1 and str(tmp_path / "nothing") in done.stderr

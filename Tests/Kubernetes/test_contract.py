@@ -1,0 +1,184 @@
+"""The contract of backends (Tests/BackendTests) by HTTP: what a task is promised wherever it runs.
+
+One difference is listed in docs/reference/outcomes.md: after an executor that ran out of memory nothing more runs here, whatever its
+own exit code was, and outputs are not uploaded.
+"""
+
+import uuid
+
+import pytest
+
+from harness.client import system_logs
+
+
+def logs(document):
+    return document["logs"][-1]["logs"]
+
+
+@pytest.fixture
+def run(client, images):
+    """Runs scripts as executors; an executor that is a dictionary overrides."""
+    def go(*executors, state="COMPLETE", **fields):
+        made = [{"image": images.executor, "command": ["/bin/sh", "-c", x]} if isinstance(x, str)
+                else {"image": images.executor, **x} for x in executors]
+        return client.run({"executors": made, **fields}, state)
+    return go
+
+
+@pytest.fixture
+def out(services):
+    """A prefix of S3 URLs, and what lies below it."""
+    class Out:
+        prefix = "contract/" + uuid.uuid4().hex[:8]
+
+        def url(self, name):
+            return f"s3://bucket/{self.prefix}/{name}"
+
+        def __getitem__(self, name):
+            found = services.object(f"{self.prefix}/{name}")
+            return None if found is None else found.decode()
+    return Out()
+
+
+# --- Programs -------------------------------------------------------------------------------------
+
+def test_a_task_that_succeeds_says_where_and_when_it_ran(run):
+    done = run("exit 0")
+    log, executor = done["logs"][0], logs(done)[0]
+    assert len(done["logs"]) == 1 and executor["exit_code"] == 0 and not log.get("system_logs")
+    assert done["creation_time"] <= log["start_time"] <= executor["start_time"] <= executor["end_time"] <= log["end_time"]
+    metadata = log["metadata"]
+    assert metadata["backend"] == "kubernetes" and metadata["pod"].startswith("poiesis-" + done["id"])
+    assert float(metadata["cpu_seconds"]) >= 0 and int(metadata["peak_memory_bytes"]) > 0
+
+
+def test_exit_codes_of_many_executors_are_theirs(run):
+    # In one Pod, each ignored: the last decides.
+    codes = [1, 2, 42, 125, 126, 127, 128, 255]
+    done = run(*[{"command": ["/bin/sh", "-c", f"exit {code}"], "ignore_error": code != 255} for code in codes], state="EXECUTOR_ERROR")
+    assert [x["exit_code"] for x in logs(done)] == codes
+    assert f"executor {len(codes) - 1} ended with exit code 255" in system_logs(done)
+
+
+def test_death_by_a_signal_is_128_and_its_number(run):
+    numbers = [15, 9, 11]
+    done = run(*[{"command": ["/bin/sh", "-c", f"kill -{n} $$"], "ignore_error": True} for n in numbers], "kill -6 $$", state="EXECUTOR_ERROR")
+    assert [x["exit_code"] for x in logs(done)] == [128 + n for n in [*numbers, 6]]
+    assert "signal 6" in system_logs(done)
+
+
+def test_a_missing_program_is_127_and_one_that_cannot_be_executed_126(run):
+    programs = [("no-such-program", 127), ("/no/such", 127), ("/etc/passwd", 126), ("/etc", 126)]
+    done = run(*[{"command": [program, "x"], "ignore_error": True} for program, _ in programs], {"command": ["missing"]}, state="EXECUTOR_ERROR")
+    assert [x["exit_code"] for x in logs(done)] == [code for _, code in programs] + [127]
+    assert "missing is not in the PATH" in system_logs(done)
+
+
+def test_arguments_arrive_exactly_by_no_shell(run):
+    # $(…) and $$ are what a Pod's own command would expand.
+    arguments = ["", " a  b ", "$HOME", "$(POD_UID)", "$$(x)", "`x`", "*", "\"'\\", "é漢😀", "-n", "two\nlines", "x" * 5000]
+    done = run({"command": ["/bin/sh", "-c", "printf '[%s]' \"$@\"", "name", *arguments]})
+    assert logs(done)[0]["stdout"] == "".join(f"[{x}]" for x in arguments)
+
+
+def test_arguments_and_contents_may_be_large(run):
+    content = "x" * 130_000
+    done = run({"command": ["/bin/sh", "-c", "echo ${#1}; wc -c < /in/large", "name", "y" * 100_000]},
+               inputs=[{"content": content, "path": "/in/large"}])
+    assert logs(done)[0]["stdout"] == "100000\n130000\n"
+
+
+def test_environment_and_working_directory_are_the_task_s(run):
+    done = run({"command": ["/bin/sh", "-c", "printf '%s|' \"$ONE\" \"$EMPTY\" \"$TEXT\"; pwd"], "workdir": "/task-dir/new/deep",
+                "env": {"ONE": "1 = one $(x)", "EMPTY": "", "TEXT": "a\nb"}}, volumes=["/task-dir"])
+    assert logs(done)[0]["stdout"] == "1 = one $(x)||a\nb|/task-dir/new/deep\n"
+
+
+def test_what_a_program_leaves_in_the_background_does_not_hold_the_task(run):
+    assert logs(run("sleep 1000 & echo done"))[0]["stdout"] == "done\n"
+
+
+# --- Streams --------------------------------------------------------------------------------------
+
+def test_of_long_output_head_and_tail_are_kept(run):
+    done = run("i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done; echo short >&2")
+    stdout = logs(done)[0]["stdout"]
+    assert stdout.startswith("line 0\nline 1\n") and stdout.endswith("line 19998\nline 19999\n") and "bytes were left out" in stdout
+    assert len(stdout) < 17_000 and logs(done)[0]["stderr"] == "short\n"
+
+
+def test_binary_output_is_repaired(run):
+    assert logs(run(r"printf '\377\000abc\303'"))[0]["stdout"] == "\ufffd\ufffdabc\ufffd"
+
+
+def test_redirects_are_files_and_head_and_tail_are_cut_from_them(run, out):
+    done = run({"command": ["/bin/sh", "-c", "cat; echo err >&2"], "stdin": "/task-in/text", "stdout": "/task-out/deep/o",
+                "stderr": "/task-out/e"}, inputs=[{"path": "/task-in/text", "content": "from a file\n"}],
+               outputs=[{"url": out.url("o"), "path": "/task-out/deep/o"}, {"url": out.url("e"), "path": "/task-out/e"}])
+    assert (out["o"], out["e"]) == ("from a file\n", "err\n")
+    assert (logs(done)[0]["stdout"], logs(done)[0]["stderr"]) == ("from a file\n", "err\n")
+
+
+def test_both_streams_may_go_to_one_file(run, out):
+    run({"command": ["/bin/sh", "-c", "echo one; echo two >&2; echo three"], "stdout": "/d/both", "stderr": "/d/both"},
+        outputs=[{"url": out.url("both"), "path": "/d/both"}])
+    assert out["both"] == "one\ntwo\nthree\n"
+
+
+def test_a_missing_stdin_file_is_126(run):
+    done = run({"command": ["cat"], "stdin": "/task-dir/nothing"}, volumes=["/task-dir"], state="EXECUTOR_ERROR")
+    assert logs(done)[0]["exit_code"] == 126 and "stdin" in system_logs(done)
+
+
+# --- Order and files ------------------------------------------------------------------------------
+
+def test_executors_run_in_order_and_see_the_same_files(run):
+    done = run(*[f"cat /d/log 2>/dev/null; echo {x} >> /d/log" for x in "abc"], volumes=["/d"])
+    assert [x["stdout"] for x in logs(done)] == ["", "a\n", "a\nb\n"]
+    assert all(one["end_time"] <= two["start_time"] for one, two in zip(logs(done), logs(done)[1:]))
+
+
+def test_after_a_failure_nothing_more_runs(run, out):
+    done = run("true", "exit 7", "echo ran > /d/ran", outputs=[{"url": out.url("ran"), "path": "/d/ran"}], state="EXECUTOR_ERROR")
+    assert [x["exit_code"] for x in logs(done)] == [0, 7] and out["ran"] is None
+
+
+def test_an_ignored_error_is_recorded_and_the_task_goes_on(run):
+    done = run({"command": ["/bin/sh", "-c", "exit 3"], "ignore_error": True}, "echo went on")
+    assert [x["exit_code"] for x in logs(done)] == [3, 0] and logs(done)[1]["stdout"] == "went on\n"
+
+
+def test_outputs_are_uploaded_with_their_sizes_after_a_failure_too(run, out):
+    done = run("printf 12345 > /out/a; mkdir -p /tree/x; echo t > /tree/x/t; exit 1", state="EXECUTOR_ERROR", outputs=[
+        {"url": out.url("a"), "path": "/out/a"}, {"url": out.url("tree"), "path": "/tree", "type": "DIRECTORY"},
+        {"url": out.url("none"), "path": "/out/none"}])
+    assert (out["a"], out["tree/x/t"]) == ("12345", "t\n")
+    assert [(x["path"], x["size_bytes"]) for x in done["logs"][0]["outputs"]] == [("/out/a", "5"), ("/tree/x/t", "2")]
+    assert "output 2 (/out/none) does not exist and was not uploaded" in system_logs(done)
+
+
+def test_a_missing_output_leaves_the_state(run, out):
+    assert len(run("true", outputs=[{"url": out.url("none"), "path": "/d/none"}])["logs"][0]["system_logs"]) == 1
+
+
+def test_files_in_the_image_s_own_folders_are_carried(run, out):
+    done = run("echo one > /root/out.txt; ls /bin/sh", "cat /root/out.txt; echo two >> /root/out.txt; cat /etc/in.conf",
+               inputs=[{"path": "/etc/in.conf", "content": "conf\n"}], outputs=[{"url": out.url("o"), "path": "/root/out.txt"}])
+    assert [x["stdout"] for x in logs(done)] == ["/bin/sh\n", "one\nconf\n"] and out["o"] == "one\ntwo\n"
+
+
+def test_a_link_in_place_of_a_mount_shows_nothing_of_the_node(run):
+    """The kubelet resolves a subPath inside the volume alone."""
+    replace = "mv /.poiesis/carry/two /.poiesis/carry/old; ln -s / /.poiesis/carry/two"
+    done = run(replace, "ls /two", state="SYSTEM_ERROR", volumes=["/two"], outputs=[{"url": "s3://bucket/none", "path": "/out.txt"}])
+    assert [x["exit_code"] for x in logs(done)] == [0]
+
+
+def test_the_control_folder_shows_an_executor_nothing_but_its_own(run):
+    done = run("true", "ls /.poiesis; touch /.poiesis/bin/x; echo $?")
+    assert logs(done)[1]["stdout"].startswith("bin\nexec-1\n") and not logs(done)[1]["stdout"].endswith("\n0\n")
+
+
+def test_paths_of_the_task_are_fresh_and_writable_for_any_user(run):
+    done = run("ls -A /tmp /d | grep -c .; mkdir /tmp/conda && chmod 700 /tmp/conda && echo made", volumes=["/tmp", "/d"])
+    assert logs(done)[0]["stdout"].endswith("made\n")
