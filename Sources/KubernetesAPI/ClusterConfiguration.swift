@@ -41,6 +41,13 @@ package struct ClusterConfiguration: Hashable, Sendable {
         package init() {}
     }
 
+    /// Whether a token would leave this machine unencrypted.
+    var sendsTokensInTheClear: Bool {
+        guard login.token != nil || login.plugin != nil, server.hasPrefix("http://") else { return false }
+        let host = server.dropFirst("http://".count).prefix { $0 != "/" }
+        return host.wholeMatch(of: /(localhost|127(\.\d+){3}|\[::1\])(:\d+)?/) == nil
+    }
+
     /// The configuration that the surroundings name: `KUBECONFIG`, else that of the Pod that this process runs in, else
     /// `~/.kube/config`.
     ///

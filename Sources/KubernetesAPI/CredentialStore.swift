@@ -16,24 +16,47 @@ actor CredentialStore {
     /// So long before a plugin's credentials expire, they are not used any more.
     private static let margin: Int64 = 10_000_000
 
+    private typealias Waiter = CheckedContinuation<Result<Access, KubernetesError>, Never>
+
     private let configuration: ClusterConfiguration
     private var current: Access?
     /// When ``current`` is to be read again; nil for never.
     private var expiration: ContinuousClock.Instant?
     private var edition = 0
-    /// The reading that is under way, which everybody waits for.
-    private var reading: Task<Result<Access, KubernetesError>, Never>?
+    /// Who waits for the reading that is under way, by number; nil where there is none.
+    private var waiting: [Int: Waiter]?
+    private var lastNumber = 0
 
     init(_ configuration: ClusterConfiguration) { self.configuration = configuration }
 
     func access() async throws(KubernetesError) -> Access {
         if let current, expiration.map({ ContinuousClock.now < $0 }) ?? true { return current }
-        if let reading { return try await reading.value.get() }
-        let task = Task { await read() }
-        reading = task
-        let result = await task.value
-        reading = nil
-        return try result.get()
+        if waiting == nil {
+            waiting = [:]
+            Task {
+                let result = await read()
+                for continuation in (waiting ?? [:]).values { continuation.resume(returning: result) }
+                waiting = nil
+            }
+        }
+        lastNumber += 1
+        let number = lastNumber
+        // Whoever is cancelled leaves at once: a plugin may hang for a minute, longer than a leader may wait.
+        return try await withTaskCancellationHandler {
+            await withCheckedContinuation { (continuation: Waiter) in
+                if Task.isCancelled {
+                    continuation.resume(returning: .failure(.transport(.cancelled)))
+                } else {
+                    waiting?[number] = continuation
+                }
+            }
+        } onCancel: {
+            Task { await leave(number) }
+        }.get()
+    }
+
+    private func leave(_ number: Int) {
+        waiting?.removeValue(forKey: number)?.resume(returning: .failure(.transport(.cancelled)))
     }
 
     /// Forgets what a server has just refused. False where reading it again would give the same.

@@ -42,6 +42,10 @@ extension ClusterConfiguration {
             let user = try KubeconfigEntry(named: user, in: "users", "user", of: files, wantedBy: "context \(name)")
             configuration.login = try login(user, configuration, environment)
         }
+        if configuration.sendsTokensInTheClear {
+            throw cluster.error(
+                "server", "is http: everybody on the way could read the token of context \(name). Use https")
+        }
         return configuration
     }
 
@@ -49,7 +53,9 @@ extension ClusterConfiguration {
         let server = try cluster.needed("server")
         let url = /https?:\/\/(\[[0-9A-Fa-f:.]+\]|[^\/:?#@\[\]\s]+)(:\d{1,5})?(\/[^?#\s]*)?/
         guard server.wholeMatch(of: url) != nil else {
-            throw cluster.error("server", "must be a URL such as https://10.0.0.1:6443, not \(server)")
+            // What stands before an @ is a login, which belongs into no message.
+            let given = server.contains("@") ? "one with a login" : server
+            throw cluster.error("server", "must be a URL such as https://10.0.0.1:6443, not \(given)")
         }
         return server
     }

@@ -21,7 +21,7 @@ package struct Reflector<Object: KubernetesObject, Kept: Sendable>: Sendable {
     package var namespace: String?
     /// Objects of one chunk of a list.
     package var chunk = 250
-    /// The waits after failures in a row; they have no end.
+    /// The waits after failures in a row; they have no end. A `Retry-After` counts up to its limit.
     package var backoff = RetryPolicy()
     /// Seconds after which the server shall end each watch, so that watchers spread over several servers again; a random part, up to
     /// half, is added.
@@ -50,7 +50,8 @@ package struct Reflector<Object: KubernetesObject, Kept: Sendable>: Sendable {
             } catch {
                 guard !error.isCancelled else { return }
                 state.failed(error)
-                let delay = max(backoff.backoff(state.failures), error.refusal?.retryAfter ?? .zero)
+                let asked = min(error.refusal?.retryAfter ?? .zero, backoff.longestRetryAfter)
+                let delay = max(backoff.backoff(state.failures), asked)
                 await handle(.interrupted(error, retryIn: delay))
                 try? await Task.sleep(for: delay)
             }
@@ -77,7 +78,9 @@ package struct Reflector<Object: KubernetesObject, Kept: Sendable>: Sendable {
                 // A version that the server always refuses is of no use, whatever the reason: a bad one is a 500.
                 if refusal.isExpired || refusals >= 3 { version = nil }
             case .unreadable: version = nil
-            case .transport, .credentials: break
+            // A version that lies ahead, as after etcd was restored from an older state, is not refused: the watch stays silent.
+            case .transport: if failures >= 3 { version = nil }
+            case .credentials: break
             }
         }
     }

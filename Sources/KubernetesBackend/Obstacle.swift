@@ -61,7 +61,7 @@ package struct Obstacle: Hashable, Sendable {
             return
         }
         if let reason = pod.unschedulable, pod.containers.isEmpty {
-            self.init(unschedulable: reason)
+            self.init(unschedulable: reason, claim: pod.job)
             return
         }
         if pod.containers.contains(where: { $0.isRunning && $0.part != .trec && $0.part != .tif }) { return nil }
@@ -92,21 +92,48 @@ package struct Obstacle: Hashable, Sendable {
         }
     }
 
-    private init(unschedulable reason: String) {
+    /// - Parameter claim: the workspace's name.
+    private init(unschedulable reason: String, claim: String) {
         let text = reason.hasSuffix(". not found") ? String(reason.dropLast(11)) : reason
-        let lower = text.lowercased()
-        // What may come by itself, on one node at least: room, a node that is cordoned or away.
-        let mayCome = ["insufficient", "too many pods", "free ports", "node.kubernetes.io/", "unschedulable"]
-        let isWanted = ["affinity", "selector", "untolerated taint"].contains { lower.contains($0) }
         let kind: Kind =
-            if lower.contains("persistentvolume") {
+            if text.contains("\"\(claim)\" not found") {
+                // The controller asks for it again and again where the cluster refuses it, for a quota say: it comes as room does.
+                .capacity
+            } else if text.lowercased().contains("persistentvolume") {
                 .volumeClaim
-            } else if isWanted, !mayCome.contains(where: { lower.contains($0) }) {
+            } else if Self.fitsNowhere(text) {
                 .nodeSelector
             } else {
                 .capacity
             }
         self.init(kind, text: text)
+    }
+
+    /// Whether each node lacks what the Pod asks for besides room: one that only has none, or is away, may take it later.
+    ///
+    /// The scheduler counts nodes by reason: `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {a: b}.
+    /// preemption: …`.
+    private static func fitsNowhere(_ text: String) -> Bool {
+        let lower = text.lowercased()
+        guard let start = lower.firstRange(of: "nodes are available: ") else { return false }
+        var list = lower[start.upperBound...]
+        if let end = list.firstRange(of: " preemption: ") { list = list[..<end.lowerBound] }
+        // What stands after a comma without a number belongs to the reason before it.
+        var reasons: [Substring] = []
+        for piece in list.split(separator: ", ") {
+            if let last = reasons.last, piece.first?.isNumber != true {
+                reasons[reasons.count - 1] = last + ", " + piece
+            } else {
+                reasons.append(piece)
+            }
+        }
+        return !reasons.isEmpty
+            && reasons.allSatisfy { reason in
+                // Taints that Kubernetes itself sets come and go: a node that is away, cordoned or new.
+                let isPassing = reason.contains("node.kubernetes.io/") || reason.contains("node.cloudprovider.")
+                return reason.contains("node affinity") || reason.contains("node selector")
+                    || (reason.contains("untolerated taint") && !isPassing)
+            }
     }
 
     /// Pending for ever: the recorder has ended, nothing runs, and there is no sandbox in which anything could.
@@ -141,12 +168,22 @@ package struct EventReading: Hashable, Sendable {
             let text = trimmed(event.message)
             switch (event.involvedObject?.kind, event.reason) {
             case ("Job", "FailedCreate"):
-                job = Obstacle(text.contains("exceeded quota") ? .capacity : .admission, text: Self.withoutPod(text))
+                job = Obstacle(Self.kind(failedCreate: text), text: Self.withoutPod(text))
             case ("Pod", let reason?) where Self.mountReasons.contains(reason): mount = text
             case ("PersistentVolumeClaim", _): volumeClaim = text
             default: break
             }
         }
+    }
+
+    /// A quota comes free, what refuses stays, and anything else, such as a webhook or an API server that does not answer, passes.
+    private static func kind(failedCreate text: String) -> Obstacle.Kind {
+        if text.contains("exceeded quota") || text.contains("unknown for quota") { return .capacity }
+        if text.contains("failed calling webhook") { return .noPod }
+        let isRefusal = ["is forbidden", "denied the request", "denied request", "is invalid"].contains {
+            text.contains($0)
+        }
+        return isRefusal ? .admission : .noPod
     }
 
     private static func time(_ event: Event) -> String {

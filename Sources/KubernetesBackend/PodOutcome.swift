@@ -69,7 +69,8 @@ package struct PodOutcome: Hashable, Sendable {
             switch ExecutorEnd(container) {
             case .outOfMemory(let code):
                 let reason = "it used more memory than it was given; ask for more ram_gb"
-                return .executorFailed(position: position, exitCode: code, reason: reason)
+                // A program that outlived the kill of another of its processes has failed all the same.
+                return .executorFailed(position: position, exitCode: code == 0 ? 137 : code, reason: reason)
             case .ended(let code) where code != 0 && task.executors[position].ignoreError != true:
                 return .executorFailed(position: position, exitCode: code, reason: nil)
             case .overWalltime: return .overWalltime(position: position)
@@ -91,11 +92,14 @@ package struct PodOutcome: Hashable, Sendable {
         if let reason = pod.statusReason, let cause = self.cause(status: reason) { return cause }
         if let disruption = pod.disruption { return .evicted(reason: words(disruption)) }
         let executors = pod.executors.map { ($0.position, ExecutorEnd($0.container)) }
-        for case (let position, .notStarted(let reason)) in executors {
+        // Where the Pod is being deleted, what could not be started lacked a sandbox or a volume that had gone already.
+        for case (let position, .notStarted(let reason)) in executors where !pod.isDeleting {
             return .engineFailed(position: position, reason: reason)
         }
         let parts = [PodPart.tif, .tof, .ack].compactMap { part in pod[part]?.end.map { (part, $0) } }
-        for (part, end) in parts { if let cause = failure(part, end) { return cause } }
+        for (part, end) in parts where !(pod.isDeleting && end.neverStarted) {
+            if let cause = failure(part, end) { return cause }
+        }
         if pod.isDeleting { return .hostLost(reason: gone(pod)) }
         for case (_, .lost(let reason)) in executors { return .hostLost(reason: reason) }
         for (part, end) in parts where end.code == 137 || end.code == 143 {

@@ -53,6 +53,9 @@ package struct PodReading: Hashable, Sendable {
         }
     }
 
+    /// Whether the other one is newer, of the same Job.
+    func isOlder(than other: PodReading) -> Bool { (createdAt, uid) < (other.createdAt, other.uid) }
+
     /// All containers have ended for good.
     package var hasEnded: Bool { phase == .succeeded || phase == .failed }
     /// Somebody asked for its deletion.

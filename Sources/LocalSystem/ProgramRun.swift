@@ -30,23 +30,30 @@ package struct ProgramRun: Hashable, Sendable {
         let pid = try start(program, arguments, environment, output: output.writing, errors: errors.writing)
         output.closeWriting()
         errors.closeWriting()
+        let deadline = ContinuousClock.now + timeout
         do throws(FileError) {
-            try drain(output, errors, limit, program, until: .now + timeout, isCancelled)
+            try drain(output, errors, limit, program, until: deadline, isCancelled)
+            // Both pipes are closed: it is about to end, unless it closed them itself and goes on.
+            while true {
+                if let exitCode = waitForEnd(pid, options: WNOHANG) {
+                    return ProgramRun(exitCode: exitCode, output: output.bytes, errors: errors.bytes)
+                }
+                try goesOn(program, until: deadline, isCancelled)
+                usleep(1000)
+            }
         } catch {
             // Its whole process group: what it started holds the pipes, too.
             kill(-pid, SIGKILL)
             _ = waitForEnd(pid)
             throw error
         }
-        // Both pipes are closed, so it is about to end, if it has not yet.
-        let deadline = ContinuousClock.now + timeout
-        while true {
-            if let exitCode = waitForEnd(pid, options: WNOHANG) {
-                return ProgramRun(exitCode: exitCode, output: output.bytes, errors: errors.bytes)
-            }
-            if ContinuousClock.now > deadline { kill(-pid, SIGKILL) }
-            usleep(1000)
-        }
+    }
+
+    private static func goesOn(
+        _ program: String, until deadline: ContinuousClock.Instant, _ isCancelled: () -> Bool
+    ) throws(FileError) {
+        if isCancelled() { throw FileError("run", program, code: ECANCELED) }
+        if ContinuousClock.now > deadline { throw FileError("run", program, code: ETIMEDOUT) }
     }
 
     private static func start(
@@ -82,8 +89,7 @@ package struct ProgramRun: Hashable, Sendable {
         until deadline: ContinuousClock.Instant, _ isCancelled: () -> Bool
     ) throws(FileError) {
         while output.isOpen || errors.isOpen {
-            if isCancelled() { throw FileError("run", program, code: ECANCELED) }
-            if ContinuousClock.now > deadline { throw FileError("run", program, code: ETIMEDOUT) }
+            try goesOn(program, until: deadline, isCancelled)
             // A negative descriptor is passed over.
             var polled = [output, errors].map { pollfd(fd: $0.reading, events: Int16(POLLIN), revents: 0) }
             poll(&polled, 2, 100)

@@ -95,7 +95,8 @@ package protocol SubmissionStore: TaskStore, RecorderStore {
     func openSubmissions(after: SubmissionKey?, limit: Int) async throws(TaskStoreError) -> [OpenSubmission]
     /// The open submissions of some tasks.
     func openSubmissions(of tasks: [TaskID]) async throws(TaskStoreError) -> [OpenSubmission]
-    /// Open submissions whose task is neither QUEUED, INITIALIZING nor RUNNING: what a controller has to end or to clean up.
+    /// Open submissions whose task is neither QUEUED, INITIALIZING nor RUNNING: what a controller has to end or to clean up. Cancelled
+    /// tasks come first, then what ended last: a controller may keep many that failed for a while.
     func endingSubmissions(limit: Int) async throws(TaskStoreError) -> [OpenSubmission]
     /// Forgets a submission: no Pod can claim it any more. Closing one twice is no error.
     func close(_ key: SubmissionKey) async throws(TaskStoreError)

@@ -46,9 +46,15 @@ extension InMemoryTaskStore: SubmissionStore {
 
     package func endingSubmissions(limit: Int) async throws(TaskStoreError) -> [OpenSubmission] {
         let all = state.withLock { state in state.entries.values.flatMap(Self.submissions) }
-        return Array(
-            all.filter { ![.queued, .initializing, .running].contains($0.state) }.sorted(by: Self.isBefore)
-                .prefix(limit))
+        let ending = all.filter { ![.queued, .initializing, .running].contains($0.state) }
+        let (canceled, others) = (ending.filter(Self.isCanceled), ending.filter { !Self.isCanceled($0) })
+        return Array((canceled.sorted(by: Self.isNewer) + others.sorted(by: Self.isNewer)).prefix(limit))
+    }
+
+    private static func isCanceled(_ row: OpenSubmission) -> Bool { row.state == .canceling || row.state == .canceled }
+
+    private static func isNewer(_ one: OpenSubmission, _ other: OpenSubmission) -> Bool {
+        one.changedAt == other.changedAt ? isBefore(one, other) : one.changedAt > other.changedAt
     }
 
     private static func isBefore(_ one: OpenSubmission, _ other: OpenSubmission) -> Bool {

@@ -63,7 +63,10 @@ extension PostgresTaskStore: SubmissionStore {
 
     package func endingSubmissions(limit: Int) async throws(TaskStoreError) -> [OpenSubmission] {
         try await submissions(
-            " WHERE s.state NOT IN ('QUEUED', 'INITIALIZING', 'RUNNING') ORDER BY x.task_id, x.number LIMIT $1",
+            """
+             WHERE s.state NOT IN ('QUEUED', 'INITIALIZING', 'RUNNING')
+            ORDER BY s.state NOT IN ('CANCELING', 'CANCELED'), s.changed_at DESC, x.task_id, x.number LIMIT $1
+            """,
             [.integer(Int64(limit))])
     }
 

@@ -134,6 +134,14 @@ import Testing
 
     @Test(arguments: [
         ("server: https://10.0.0.1:6443/", "server: 10.0.0.1", ":14:13: cluster c1: server: must be a URL"),
+        (
+            "server: https://10.0.0.1:6443/", "server: https://me:secret@10.0.0.1",
+            "must be a URL such as https://10.0.0.1:6443, not one with a login"
+        ),
+        (
+            "server: https://10.0.0.1:6443/", "server: http://10.0.0.1:6443/",
+            ":14:13: cluster c1: server: is http: everybody on the way could read the token of context one. Use https"
+        ),
         ("server: https://10.0.0.1:6443/", "other: 1", ":14:5: cluster c1: server is missing"),
         ("current-context: one", "", "current-context is missing"),
         ("current-context: one", "current-context: nine", "current-context names context nine, but contexts has none"),

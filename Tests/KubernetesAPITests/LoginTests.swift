@@ -129,6 +129,30 @@ struct LoginTests {
         }
     }
 
+    /// A leader that waits for a plugin must notice that its Lease runs out.
+    @Test func whoeverIsCancelledDoesNotWaitForAPlugin() async throws {
+        let token = Self.credential(#""token":"t""#)
+        try await withPlugin(
+            "while [ ! -e \"$(dirname \"$0\")/go\" ]; do sleep 0.05; done; printf %s '\(token)'", answers: [Self.pod]
+        ) { client, server, folder in
+            let patient = Task { try await client.get(Pod.self, "a") }
+            let impatient = Task { try await client.get(Pod.self, "a") }
+            while runs(folder) == 0 { try await Task.sleep(for: .milliseconds(5)) }
+            let start = ContinuousClock.now
+            impatient.cancel()
+            guard case .failure(let error) = await impatient.result else {
+                Issue.record("it was not cancelled")
+                return
+            }
+            #expect((error as? KubernetesError)?.isCancelled == true)
+            #expect(ContinuousClock.now - start < .seconds(2))
+            #expect(server.asked.isEmpty)
+            try "".write(toFile: folder + "/go", atomically: true, encoding: .utf8)
+            _ = try await patient.value
+            #expect(runs(folder) == 1)
+        }
+    }
+
     @Test func aRefusedTokenIsMadeAnew() async throws {
         let token = Self.credential(#""token":"t'$(wc -l < "$RUNS")'""#)
         try await withPlugin(

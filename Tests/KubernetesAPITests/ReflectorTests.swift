@@ -135,6 +135,37 @@ struct ReflectorTests {
         #expect(asked == ["list", "watch 5", "watch 5", "watch 5", "list", "watch 6"])
     }
 
+    /// etcd was restored from an older state: the version lies ahead, and the server only stays silent.
+    @Test func watchesThatBreakAgainAndAgainBeginAgainWithAList() async throws {
+        let broken = ScriptedServer.Answer.watch([], end: .broken)
+        let (told, asked) = try await run(
+            [
+                .json(listJSON(["a"], version: 50)), broken, .nothing, broken, .json(listJSON(["b"], version: 6)),
+                .watch([added("c", 7)], end: .silent),
+            ], until: "changed c@7")
+        #expect(told == ["all a@50", "broken", "broken", "broken", "all b@6", "changed c@7"])
+        #expect(asked == ["list", "watch 50", "watch 50", "watch 50", "list", "watch 6"])
+    }
+
+    @Test func aServerMayNotAskToWaitForHours() async throws {
+        let busy = ScriptedServer.Answer.text(429, "busy", headers: ["Retry-After: 86400"])
+        try await ScriptedServer.with([busy]) { client, _ in
+            var reflector = Reflector(client, Pod.self)
+            reflector.backoff.longestRetryAfter = .milliseconds(700)
+            let waits = AsyncStream<Duration>.makeStream()
+            let task = Task { [reflector] in
+                await reflector.run { change in
+                    if case .interrupted(_, let wait) = change { waits.continuation.yield(wait) }
+                }
+            }
+            for await wait in waits.stream {
+                #expect(wait == .milliseconds(700))
+                break
+            }
+            task.cancel()
+        }
+    }
+
     @Test func anEventThatCannotBeReadBeginsAgainWithAList() async throws {
         let (told, asked) = try await run(
             [

@@ -205,7 +205,10 @@ struct ControllerMatrixTests {
             pods: PodCell.gone, acts: [.submit]),
         Rule(
             name: "not as long as the claim of its name is there", rows: [.waiting], jobs: [.absent],
-            claims: [.pending, .bound, .deleting], pods: PodCell.gone),
+            claims: [.pending, .bound], pods: PodCell.gone),
+        Rule(
+            name: "a claim that is being deleted may stay: the next submission has another name", rows: [.waiting],
+            jobs: [.absent], claims: [.deleting], pods: PodCell.gone, acts: [.close]),
         Rule(
             name: "a waiting task's Pod without a Job goes", rows: [.waiting], jobs: [.absent],
             pods: PodCell.live.union([.succeeded, .failed]), acts: [.deletePod]),
@@ -362,6 +365,31 @@ struct ControllerMatrixTests {
             }
         }
         #expect(quiet > 10)
+    }
+
+    /// The recorder's pauses are up to 90 s long: whoever sets a shorter limit would end tasks whenever the store is away.
+    @Test func aPodHasTwoMinutesAtLeastToClaim() throws {
+        var limits = ControllerLimits()
+        limits.obstacles[.recorder] = 20
+        let matrix = ControllerMatrix(limits: limits)
+        for (seconds, isEnded) in [(119 as Int64, false), (120, true)] {
+            var view = try Self.view(.active, .notWanted, .pending)
+            view.set(.recorder, since: Self.ago(seconds))
+            #expect(matrix.decide(.waiting, view, now: Self.now).actions.isEmpty == !isEnded)
+            #expect((matrix.isQuiet(view, until: Self.now) == nil) == isEnded)
+        }
+    }
+
+    /// The cluster deletes a Job's Pod a moment after it: no request is wasted on that.
+    @Test func aPodIsDeletedOnlyOnceItsJobIsGoneForAWhile() throws {
+        let matrix = ControllerMatrix()
+        for row in [Row.waiting, .givenBack, .completed, .canceling] {
+            var view = try Self.view(.absent, .notWanted, .pending)
+            view.jobDeletedAt = Self.ago(9)
+            #expect(matrix.decide(row.value, view, now: Self.now) == ControllerDecision([], recheck: Self.ago(-1)))
+            view.jobDeletedAt = Self.ago(10)
+            #expect(matrix.decide(row.value, view, now: Self.now).actions.first.map { Act($0) } == .deletePod)
+        }
     }
 
     @Test func failedJobsStayAsLongAsTheOperatorWants() throws {

@@ -63,7 +63,7 @@ struct ControllerTests {
                 #expect(try await harness.store.claim(key, pod: try #require(uid), metadata: [:]) != nil)
                 #expect(try await harness.store.cancel(id, for: .everyone) == .canceling)
                 try await harness.eventuallyOver(id, .canceled)
-                #expect(await harness.names(.pods).isEmpty)
+                try await harness.eventually("its Pod is gone") { await harness.names(.pods).isEmpty }
             }
         }
     }
@@ -251,8 +251,8 @@ struct ControllerTests {
         for (count, isDeleted) in [(3, true), (11, false)] {
             try await ControllerHarness.with(
                 options: ControllerHarness.options { options in
-                    options.orphanAge = 30
-                    options.comparisonEvery = 5
+                    options.orphanAge = 10
+                    options.comparisonEvery = 2
                 }
             ) { harness in
                 let client = harness.client()
@@ -270,9 +270,9 @@ struct ControllerTests {
                 try await make(1, instance: "another")
                 try await harness.led {
                     // As many looks as it takes, and some more.
-                    try await Task.sleep(for: .seconds(2))
+                    try await Task.sleep(for: .milliseconds(600))
                     #expect(await harness.names(.jobs).count == count + 1, "they are young")
-                    try await Task.sleep(for: .seconds(4))
+                    try await Task.sleep(for: .milliseconds(1600))
                     #expect(await harness.names(.jobs).count == (isDeleted ? 1 : count + 1))
                 }
             }

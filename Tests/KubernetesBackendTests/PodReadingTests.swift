@@ -190,6 +190,22 @@ struct PodReadingTests {
                 .engineFailed(position: 0, reason: "denied")
             ),
             (
+                "a program that could not be started while its Pod went",
+                try pod(
+                    phase: "Failed",
+                    ended: done.merging([
+                        "exec-0":
+                            #"{"exitCode":128,"reason":"StartError","startedAt":"1970-01-01T00:00:00Z","message":"gone"}"#
+                    ]) { $1 }, metadata: #","deletionTimestamp":"2026-01-31T11:10:00Z""#),
+                .hostLost(reason: "its Pod on node node-7 was deleted")
+            ),
+            (
+                "memory, though the program ended well",
+                try pod(phase: "Failed", ended: done.merging(["exec-0": end(1, "0 oom=yes")]) { $1 }),
+                .executorFailed(
+                    position: 0, exitCode: 137, reason: "it used more memory than it was given; ask for more ram_gb")
+            ),
+            (
                 "inputs that cannot be had",
                 try pod(phase: "Failed", ended: ["trec": end(0), "tif": end(1, "1 404 from storage")]),
                 .partFailed(part: "the staging of the inputs (tif)", reason: "404 from storage")
@@ -332,6 +348,32 @@ struct PodReadingTests {
                 .capacity, nil
             ),
             ("no nodes", try unschedulable("no nodes available to schedule pods"), .capacity, nil),
+            (
+                "no room beside a taint",
+                try unschedulable(
+                    "0/3 nodes are available: 1 node(s) exceed max volume count, 2 node(s) had untolerated taint {dedicated: gpu}. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
+                ),
+                .capacity, nil
+            ),
+            (
+                "other Pods that keep away",
+                try unschedulable("0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules."),
+                .capacity, nil
+            ),
+            (
+                "a taint and a selector, and what preemption says",
+                try unschedulable(
+                    "0/3 nodes are available: 1 node(s) had untolerated taint {dedicated: gpu}, 2 node(s) didn't match Pod's node affinity/selector. preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod."
+                ),
+                .nodeSelector, nil
+            ),
+            (
+                "a node that is new",
+                try unschedulable(
+                    "0/2 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 1 node(s) had untolerated taint {node.cloudprovider.kubernetes.io/uninitialized: true}."
+                ),
+                .capacity, nil
+            ),
         ]
     }
 
@@ -370,6 +412,17 @@ struct PodReadingTests {
             try event("Job", "FailedCreate", #"Error creating: pods \"a-9dk8r\" is forbidden: violates PodSecurity"#, 1)
         ])
         #expect(reading.job == Obstacle(.admission, text: "violates PodSecurity"))
+        for (text, kind) in [
+            (#"admission webhook \"a.b\" denied the request: no"#, Obstacle.Kind.admission),
+            (#"Pod \"a-9dk8r\" is invalid: spec.x: Required value"#, .admission),
+            (#"pods \"a-9dk8r\" is forbidden: status unknown for quota: q, resources: pods"#, .capacity),
+            (#"Internal error occurred: failed calling webhook \"a.b\": connection refused"#, .noPod),
+            (#"failed calling webhook \"a.b\": 403: is forbidden"#, .noPod), ("etcdserver: request timed out", .noPod),
+            ("Operation cannot be fulfilled on resourcequotas", .noPod),
+        ] {
+            reading = EventReading([try event("Job", "FailedCreate", "Error creating: " + text, 1)])
+            #expect(reading.job?.kind == kind, "\(text)")
+        }
     }
 
     @Test func obstaclesAreToldInTheUsersWords() throws {

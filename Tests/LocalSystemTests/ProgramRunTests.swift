@@ -71,7 +71,11 @@ struct ProgramRunTests {
     }
 
     @Test func oneThatClosesItsStreamsAndGoesOnIsKilledToo() throws {
-        let run = try run("exec sleep 100 >&- 2>&-", timeout: .milliseconds(300))
-        #expect(run.exitCode == 137)
+        let script = "exec sleep 100 >&- 2>&-"
+        #expect(throws: FileError("run", "/bin/sh", code: ETIMEDOUT)) { try run(script, timeout: .milliseconds(300)) }
+        let end = ContinuousClock.now + .milliseconds(300)
+        #expect(throws: FileError("run", "/bin/sh", code: ECANCELED)) {
+            try run(script, isCancelled: { ContinuousClock.now > end })
+        }
     }
 }

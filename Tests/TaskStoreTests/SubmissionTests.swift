@@ -170,6 +170,31 @@ struct SubmissionTests {
         }
     }
 
+    /// A controller keeps many that failed: neither a cancel nor a new end may come after them.
+    @Test(arguments: StoreKind.allCases)
+    func whatIsToEndComesBeforeWhatIsKept(_ kind: StoreKind) async throws {
+        try await with(kind) { harness, store in
+            func ended(_ state: TESState) async throws -> SubmissionKey {
+                let key = try #require(try await store.submit(harness.create())).key
+                let attempt = try #require(try await store.claim(key, pod: "pod-\(key.taskID)", metadata: [:])).key
+                if state == .canceling {
+                    _ = try await store.cancel(key.taskID, for: .everyone)
+                } else {
+                    try await store.record(record(harness, state), for: attempt)
+                }
+                try await Task.sleep(for: .milliseconds(2))
+                return key
+            }
+            let canceling = try await ended(.canceling)
+            let (old, new) = (try await ended(.systemError), try await ended(.complete))
+            let canceled = try #require(try await store.submit(harness.create())).key
+            _ = try await store.cancel(canceled.taskID, for: .everyone)
+            let rows = try await store.endingSubmissions(limit: 10)
+            #expect(rows.map(\.key) == [canceled, canceling, new, old])
+            #expect(try await store.endingSubmissions(limit: 1).map(\.key) == [canceled])
+        }
+    }
+
     /// Recorder, controller, a client's cancel and an older attempt write at once: one end, and a cancel wins over what is not ended.
     @Test func manyWritersLeaveOneEnd() async throws {
         try await StoreHarness.withDatabase(connections: 8) { pool, store in

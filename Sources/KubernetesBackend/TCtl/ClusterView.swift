@@ -14,14 +14,21 @@ package struct ClusterView: Sendable {
         var obstacleSince = Timestamp(microseconds: 0)
         var events = EventReading()
         var suspensions = 0
+        /// When the cluster told that its Job is gone.
+        var jobDeletedAt: Timestamp?
+        /// The cluster has told that its Job or a Pod of it was deleted.
+        var wasDeleted = false
 
         /// The newest.
-        var pod: PodReading? { pods.values.max { ($0.createdAt, $0.uid) < ($1.createdAt, $1.uid) } }
+        var pod: PodReading? { pods.values.max { $0.isOlder(than: $1) } }
     }
 
     private var entries: [SubmissionKey: Entry] = [:]
     /// Jobs that have neither ended nor are being deleted.
     package private(set) var liveJobs = 0
+
+    /// Since when the store answers. Before, no recorder could claim its task.
+    package var storeAnswersSince = Timestamp(microseconds: 0)
 
     /// Nothing is known yet.
     package init() {}
@@ -34,16 +41,28 @@ package struct ClusterView: Sendable {
         var view = SubmissionView()
         guard let entry = entries[key] else { return view }
         view.job = entry.job
+        view.jobDeletedAt = entry.jobDeletedAt
         view.volumeClaim = entry.volumeClaim
         view.pod = entry.pod
         view.lastPod = entry.lastPod
         view.suspensions = entry.suspensions
         if let obstacle = entry.obstacle {
             view.obstacle = entry.events.refined(obstacle)
-            view.obstacleSince = entry.obstacleSince
+            view.obstacleSince =
+                obstacle.kind == .recorder ? max(entry.obstacleSince, storeAnswersSince) : entry.obstacleSince
         }
         return view
     }
+
+    /// Whether a submission has neither Job nor Pod, and the cluster never told that they were deleted: it may be another cluster or
+    /// namespace than theirs.
+    package func knowsNothing(of key: SubmissionKey) -> Bool {
+        guard let entry = entries[key] else { return true }
+        return entry.job == nil && entry.pods.isEmpty && !entry.wasDeleted
+    }
+
+    /// How many submissions something is kept of.
+    package var count: Int { entries.count }
 
     /// Forgets what is known of a submission whose objects are gone.
     package mutating func forget(_ key: SubmissionKey) {
@@ -70,6 +89,8 @@ package struct ClusterView: Sendable {
             change, now, key: { SubmissionKey(objectName: $0.name) },
             set: { entry, job in
                 if entry.job?.state == .active, job?.state == .suspended { entry.suspensions += 1 }
+                entry.jobDeletedAt = job == nil ? now : nil
+                if job == nil { entry.wasDeleted = true }
                 entry.job = job
             },
             clear: { entry in
@@ -97,6 +118,7 @@ package struct ClusterView: Sendable {
             update(key, now) { entry in
                 entry.pods[pod.uid] = nil
                 entry.lastPod = pod
+                entry.wasDeleted = true
             }
             return [key]
         }

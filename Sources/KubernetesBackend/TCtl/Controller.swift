@@ -27,10 +27,15 @@ package final class Controller: Service {
         package var comparisonEvery = 60
         /// Seconds until Events are read of something that does not start, and between two times.
         package var eventsEvery = 30
+        /// Between two rounds, of this machine's clock.
+        package var roundEvery = Duration.seconds(1)
 
         /// The defaults for an instance.
         package init(instance: String) { self.instance = instance }
     }
+
+    /// Most submissions whose Events are read in one round.
+    private static let mostEvents = 20
 
     let client: KubernetesClient
     let store: any SubmissionStore
@@ -44,16 +49,28 @@ package final class Controller: Service {
 
     struct State {
         var view = ClusterView()
-        /// Which of the three kinds have been listed.
+        /// Which of the three kinds have been listed, and how many lists that were.
         var listed: Set<String> = []
+        var lists = 0
         /// Submissions that may call for something.
         var dirty: Set<SubmissionKey> = []
         /// When to look again though nothing has changed.
         var rechecks: [SubmissionKey: Timestamp] = [:]
         var failures: [SubmissionKey: Int] = [:]
         var eventsRead: [SubmissionKey: Timestamp] = [:]
-        /// Submissions, which the cluster does not take now, wait until then.
+        /// How many submissions' Events may still be read in this round.
+        var eventsLeft = 0
+        /// Whose Job is being made.
+        var making: Set<SubmissionKey> = []
+        /// Whose Job the cluster did not take, for a quota say.
+        var blocked: Set<SubmissionKey> = []
+        /// No other submission is tried until then.
         var feedAfter = Timestamp(microseconds: 0)
+        /// The store did not answer when it was last asked.
+        var isStoreAway = false
+        /// Most running tasks have no Job here: see ``MissingJobs``.
+        var missesJobs = false
+        /// 0 after each list, so that nothing is judged by it before.
         var compareAfter = Timestamp(microseconds: 0)
         /// UIDs of what had no row at the last comparison.
         var suspects: Set<String> = []
@@ -61,6 +78,23 @@ package final class Controller: Service {
         var settled: [SubmissionKey: TESState] = [:]
         /// How often a queue had taken back a Job's Pod when that was last warned of.
         var suspensions: [SubmissionKey: Int] = [:]
+
+        /// All three kinds have been listed.
+        var isReady: Bool { listed.count == 3 }
+
+        /// The rows have been compared with all that was listed.
+        var isCompared: Bool { compareAfter.microseconds > 0 }
+
+        /// The submission is of no more interest.
+        mutating func forget(_ key: SubmissionKey) {
+            view.forget(key)
+            rechecks[key] = nil
+            failures[key] = nil
+            eventsRead[key] = nil
+            blocked.remove(key)
+            settled[key] = nil
+            suspensions[key] = nil
+        }
 
         /// Whether a submission's next look lies ahead.
         func isWaiting(_ key: SubmissionKey, _ now: Timestamp) -> Bool { rechecks[key] ?? now > now }
@@ -80,6 +114,9 @@ package final class Controller: Service {
         matrix = ControllerMatrix(limits: options.limits)
         recorder = EndRecorder(store: store, limits: options.limits)
     }
+
+    /// How many submissions something is kept of.
+    package var followed: Int { state.withLock { $0.view.count } }
 
     /// Leads whenever it can until graceful shutdown; gives the Lease back then. What runs on the cluster runs on.
     package func run() async throws {
@@ -102,9 +139,10 @@ package final class Controller: Service {
             group.addTask {
                 while !Task.isCancelled {
                     wakeUp.yield()
-                    try? await Task.sleep(for: .seconds(1))
+                    try? await Task.sleep(for: self.options.roundEvery)
                 }
             }
+            group.addTask { await self.feed() }
             // Ends with the Swift task: a stream does.
             for await _ in signals { await round() }
             group.cancelAll()
@@ -130,7 +168,11 @@ package final class Controller: Service {
             }
             let now = store.now()
             let isUrgent = state.withLock { state in
-                if case .replaced = change { state.listed.insert(type.resource.kind) }
+                if case .replaced = change {
+                    state.listed.insert(type.resource.kind)
+                    state.lists += 1
+                    state.compareAfter = Timestamp(microseconds: 0)
+                }
                 let changed = apply(&state.view, change, now)
                 let before = state.dirty.count
                 for key in changed { self.note(key, &state, now) }
@@ -143,6 +185,7 @@ package final class Controller: Service {
     /// Remembers a submission for the next round, unless nothing is to be done whatever its row says.
     func note(_ key: SubmissionKey, _ state: inout State, _ now: Timestamp) {
         let view = state.view.view(key)
+        if view.job != nil { state.blocked.remove(key) }
         if let until = matrix.isQuiet(view, until: now) {
             state.dirty.remove(key)
             // What failed is tried again, whatever changes.
@@ -169,11 +212,16 @@ package final class Controller: Service {
     /// Everything that is due.
     private func round() async {
         let now = store.now()
-        guard state.withLock({ $0.listed.count == 3 }) else { return }
+        guard state.withLock({ $0.isReady }) else { return }
         do throws(TaskStoreError) {
             try await compareIfDue(now)
             let ending = try await store.endingSubmissions(limit: 1000)
             let due = state.withLock { state -> Set<SubmissionKey> in
+                if state.isStoreAway {
+                    state.isStoreAway = false
+                    state.view.storeAnswersSince = now
+                }
+                state.eventsLeft = Self.mostEvents
                 var due = state.dirty.filter { state.failures[$0] == nil || !state.isWaiting($0, now) }
                 for (key, time) in state.rechecks where time <= now { due.insert(key) }
                 for submission in ending {
@@ -181,19 +229,29 @@ package final class Controller: Service {
                         state.failures[submission.key] != nil || state.settled[submission.key] == submission.state
                     if !isSettled || !state.isWaiting(submission.key, now) { due.insert(submission.key) }
                 }
+                // Whose objects are being made is looked at after that.
+                state.dirty.formUnion(due.intersection(state.making))
+                due.subtract(state.making)
                 state.dirty.subtract(due)
                 for key in due { state.rechecks[key] = nil }
                 return due
             }
             try await look(at: due)
-            try await feed()
         } catch {
-            logger.error("the store does not answer; trying again", metadata: ["reason": "\(error)"])
+            storeFailed(error)
         }
     }
 
-    /// Reads the rows of some submissions and does what they call for.
+    /// The recorders' time to claim does not run while nobody can.
+    func storeFailed(_ error: TaskStoreError) {
+        state.withLock { $0.isStoreAway = true }
+        logger.error("the store does not answer; trying again", metadata: ["reason": "\(error)"])
+    }
+
+    /// Reads the rows of some submissions and does what they call for, for half a minute: what is left then is for the next round, which sees
+    /// what else has come up.
     private func look(at due: Set<SubmissionKey>) async throws(TaskStoreError) {
+        let end = ContinuousClock.now + .seconds(30)
         var rest = due.sorted { ($0.taskID, $0.number) < ($1.taskID, $1.number) }[...]
         while !rest.isEmpty, !Task.isCancelled {
             let part = rest.prefix(500)
@@ -209,39 +267,51 @@ package final class Controller: Service {
             // Each is one or two short requests; the client's own limit holds.
             await withTaskGroup(of: Void.self) { group in
                 var running = 0
-                for key in part {
+                for (index, key) in part.enumerated() {
                     if running >= 16 { await group.next() } else { running += 1 }
+                    guard ContinuousClock.now < end else {
+                        rest = part.dropFirst(index) + rest
+                        break
+                    }
                     group.addTask { await self.look(at: key, SubmissionRow(rows[key])) }
                 }
             }
+            guard ContinuousClock.now < end else { break }
         }
+        state.withLock { state in state.dirty.formUnion(rest) }
     }
 
     private func look(at key: SubmissionKey, _ row: SubmissionRow) async {
-        do throws(ControllerError) {
-            try await readEventsIfDue(key)
-            let now = store.now()
-            let view = state.withLock { $0.view.view(key) }
-            let decision = matrix.decide(row, view, now: now)
-            for action in decision.actions {
-                guard try await perform(action, key, row, view) else { break }
-            }
-            warnOfSuspensions(key, view)
-            state.withLock { state in
-                state.failures[key] = nil
-                if case .ended(let ended, _) = row, decision.recheck != nil { state.settled[key] = ended }
-                let look = [decision.recheck, nextEvents(key, view, state)].compactMap { $0 }.min()
-                if let look { state.rechecks[key] = max(look, now.adding(seconds: 1)) }
-            }
-        } catch {
-            state.withLock { state in
-                let failures = state.failures[key, default: 0] + 1
-                state.failures[key] = failures
-                state.rechecks[key] = store.now().adding(seconds: min(60, 1 << min(failures, 6)))
-            }
-            logger.warning(
-                "a submission could not be looked after; trying again",
-                metadata: ["submission": "\(key.objectName)", "reason": "\(error)"])
+        let result = await limited { () -> ControllerError? in
+            do throws(ControllerError) {
+                try await self.act(on: key, row)
+                return nil
+            } catch { return error }
+        }
+        if Task.isCancelled { return }
+        switch result {
+        case .some(nil): state.withLock { $0.failures[key] = nil }
+        case .some(let error?): failed(key, error)
+        case nil: failed(key, .tookTooLong)
+        }
+    }
+
+    private func act(on key: SubmissionKey, _ row: SubmissionRow) async throws(ControllerError) {
+        try await readEventsIfDue(key)
+        let view = state.withLock { state in
+            if row == .none { state.forget(key) }
+            if row != .waiting { state.blocked.remove(key) }
+            return state.view.view(key)
+        }
+        let decision = matrix.decide(row, view, now: store.now())
+        for action in decision.actions {
+            guard try await perform(action, key, row, view) else { break }
+        }
+        warnOfSuspensions(key, view)
+        state.withLock { state in
+            if case .ended(let ended, _) = row, decision.recheck != nil { state.settled[key] = ended }
+            let looks = [decision.recheck, state.rechecks[key], nextEvents(key, view, state)].compactMap { $0 }
+            if let look = looks.min() { state.rechecks[key] = max(look, store.now().adding(seconds: 1)) }
         }
     }
 
@@ -261,6 +331,12 @@ package final class Controller: Service {
         let view = state.withLock { state -> SubmissionView? in
             let view = state.view.view(key)
             guard let due = nextEvents(key, view, state), due <= now else { return nil }
+            // A thousand Jobs may want theirs at once: their turn comes, in no order.
+            guard state.eventsLeft > 0 else {
+                state.rechecks[key] = now.adding(seconds: Int.random(in: 1...options.eventsEvery))
+                return nil
+            }
+            state.eventsLeft -= 1
             state.eventsRead[key] = now
             return view
         }
@@ -291,50 +367,24 @@ package final class Controller: Service {
             }
         }
     }
-
-    // MARK: Waiting tasks
-
-    /// Submits the oldest waiting tasks, as many as there is room for.
-    private func feed() async throws(TaskStoreError) {
-        let now = store.now()
-        let free = state.withLock { $0.feedAfter <= now ? options.maxLiveJobs - $0.view.liveJobs : 0 }
-        guard free > 0 else { return }
-        for id in try await store.waitingTasks(limit: min(free, 100)) {
-            guard !Task.isCancelled, state.withLock({ $0.feedAfter <= now }) else { return }
-            guard let submission = try await store.submit(id) else { continue }
-            do throws(ControllerError) {
-                try await create(submission)
-            } catch {
-                failedToCreate(submission.key, error)
-            }
-        }
-    }
-
-    private func failedToCreate(_ key: SubmissionKey, _ error: ControllerError) {
-        logger.warning(
-            "a Job could not be made; trying again",
-            metadata: ["submission": "\(key.objectName)", "reason": "\(error)"])
-        state.withLock { state in
-            let later = store.now().adding(seconds: 5)
-            state.feedAfter = later
-            state.rechecks[key] = later
-            state.failures[key, default: 0] += 1
-        }
-    }
 }
 
 /// Why something could not be done now.
 enum ControllerError: Error, CustomStringConvertible {
     case cluster(KubernetesError)
+    /// The cluster takes no Job now, or not this one.
+    case creation(KubernetesError)
     case store(TaskStoreError)
     /// An object that is in the way.
     case inTheWay(String)
+    case tookTooLong
 
     var description: String {
         switch self {
-        case .cluster(let error): error.description
+        case .cluster(let error), .creation(let error): error.description
         case .store(let error): "the store: \(error)"
         case .inTheWay(let reason): reason
+        case .tookTooLong: "it took longer than a minute"
         }
     }
 }

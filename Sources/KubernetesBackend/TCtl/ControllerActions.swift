@@ -18,13 +18,7 @@ extension Controller {
         case .end(let ending): return try await end(ending, key, row, view)
         case .close:
             try await stored { () throws(TaskStoreError) in try await store.close(key) }
-            state.withLock { state in
-                state.view.forget(key)
-                state.rechecks[key] = nil
-                state.eventsRead[key] = nil
-                state.settled[key] = nil
-                state.suspensions[key] = nil
-            }
+            state.withLock { $0.forget(key) }
         }
         return true
     }
@@ -43,8 +37,7 @@ extension Controller {
         else {
             return false
         }
-        try await create(submission)
-        return true
+        return try await make(submission)
     }
 
     /// Makes a submission's Job, then its volume claim.
@@ -54,20 +47,25 @@ extension Controller {
         do throws(KubernetesError) {
             job = try await client.create(objects.job)
         } catch {
-            switch error.refusal?.code {
-            case 409? where error.reason == .alreadyExists: job = try await existingJob(submission.key)
-            case 400?, 422?:
-                let cause = Cause.cannotStart(reason: "the cluster refuses its Job: \(error.refusal?.message ?? "")")
-                return try await stored { () throws(TaskStoreError) in try await recorder.refuse(submission, cause) }
-            default: throw .cluster(error)
-            }
+            if error.refusesForGood { return try await refuse(submission, "Job", error) }
+            guard error.reason == .alreadyExists else { throw .creation(error) }
+            job = try await existingJob(submission.key)
         }
         let now = store.now()
         state.withLock { state in
             for key in state.view.apply(.changed(JobReading(job)), now: now) { note(key, &state, now) }
         }
         logger.info("submitted", metadata: ["submission": "\(submission.key.objectName)"])
-        if let claim = objects.volumeClaim { try await create(claim, of: job) }
+        if let claim = objects.volumeClaim { try await create(claim, of: job, for: submission) }
+    }
+
+    /// Ends a task whose objects the cluster will never take.
+    private func refuse(_ submission: Submission, _ what: String, _ error: KubernetesError)
+        async throws(ControllerError)
+    {
+        let cause = Cause.cannotStart(reason: "the cluster refuses its \(what): \(error.refusal?.message ?? "")")
+        try await stored { () throws(TaskStoreError) in try await recorder.refuse(submission, cause) }
+        state.withLock { _ = $0.dirty.insert(submission.key) }
     }
 
     /// What a submission becomes; nil where it never can be, which is then recorded.
@@ -107,11 +105,13 @@ extension Controller {
             throw .cluster(error)
         }
         guard job.metadata?.uid == view.job?.uid else { return false }
-        try await create(claim, of: job)
+        try await create(claim, of: job, for: submission)
         return true
     }
 
-    private func create(_ claim: PersistentVolumeClaim, of job: Job) async throws(ControllerError) {
+    private func create(
+        _ claim: PersistentVolumeClaim, of job: Job, for submission: Submission
+    ) async throws(ControllerError) {
         guard let name = job.metadata?.name, let uid = job.metadata?.uid else { return }
         var claim = claim
         var metadata = claim.metadata ?? ObjectMeta(name: name)
@@ -128,7 +128,10 @@ extension Controller {
                 guard error.reason == .alreadyExists else { throw error }
                 made = try await client.get(PersistentVolumeClaim.self, name)
             }
-        } catch { throw .cluster(error) }
+        } catch {
+            if error.refusesForGood { return try await refuse(submission, "PersistentVolumeClaim", error) }
+            throw .cluster(error)
+        }
         let isOurs = made.metadata?.ownerReferences?.contains { $0.uid == uid } ?? false
         guard isOurs, made.metadata?.deletionTimestamp == nil else {
             throw .inTheWay("the PersistentVolumeClaim \(name) belongs to somebody else, or is being deleted")
@@ -141,7 +144,7 @@ extension Controller {
 
     // MARK: Ending
 
-    private func delete<Object: KubernetesObject>(
+    func delete<Object: KubernetesObject>(
         _ type: Object.Type, _ name: String, uid: String
     ) async throws(ControllerError) {
         do throws(KubernetesError) {
@@ -157,7 +160,8 @@ extension Controller {
     private func end(
         _ ending: ControllerEnding, _ key: SubmissionKey, _ row: SubmissionRow, _ view: SubmissionView
     ) async throws(ControllerError) -> Bool {
-        if view.pod == nil, try await isThereAfterAll(key, view) { return false }
+        guard !mayBeElsewhere(key, row) else { return false }
+        guard try await !isOutdated(key, row, view) else { return false }
         let cause = try await stored { () throws(TaskStoreError) in
             try await recorder.record(ending, of: key, row: row, view: view)
         }
@@ -171,12 +175,33 @@ extension Controller {
         return true
     }
 
-    /// Whether the cluster has a Job or Pod that no watch has told of: nothing is ended because a watch hangs.
-    private func isThereAfterAll(_ key: SubmissionKey, _ view: SubmissionView) async throws(ControllerError) -> Bool {
+    /// Whether the task may run in another cluster or namespace than this one, for all that is known.
+    private func mayBeElsewhere(_ key: SubmissionKey, _ row: SubmissionRow) -> Bool {
+        guard case .held = row else { return false }
+        return state.withLock { state in
+            guard state.missesJobs || !state.isCompared, state.view.knowsNothing(of: key) else {
+                return false
+            }
+            state.rechecks[key] = store.now().adding(seconds: 10)
+            return true
+        }
+    }
+
+    /// Whether the cluster has another Pod, a Job, or another state of the Pod than what was judged: nothing is ended because a watch hangs,
+    /// or this process slept. A Pod that has ended is told as it is.
+    private func isOutdated(
+        _ key: SubmissionKey, _ row: SubmissionRow, _ view: SubmissionView
+    ) async throws(ControllerError) -> Bool {
+        // Another Pod has claimed: it may be a newer one.
+        if let pod = view.pod, pod.hasEnded, row.claimant ?? pod.uid == pod.uid { return false }
         var list = ListOptions()
         list.selection.labels = "batch.kubernetes.io/job-name=\(key.objectName)"
+        let pod: PodReading?
         do throws(KubernetesError) {
-            if try await client.list(Pod.self, options: list).items.isEmpty {
+            pod = try await client.list(Pod.self, options: list).items.compactMap { PodReading($0) }.max {
+                $0.isOlder(than: $1)
+            }
+            if pod == nil, view.pod == nil {
                 guard view.job == nil else { return false }
                 _ = try await client.get(Job.self, key.objectName)
             }
@@ -184,58 +209,14 @@ extension Controller {
             if error.reason == .notFound { return false }
             throw .cluster(error)
         }
-        // The watch tells sooner or later; what was read here may be older than what it told.
-        state.withLock { $0.rechecks[key] = store.now().adding(seconds: 2) }
+        if let pod, pod == view.pod { return false }
+        let now = store.now()
+        state.withLock { state in
+            let change = pod.map { ReflectedChange<PodReading?>.changed($0) } ?? view.pod.map { .deleted($0) }
+            if let change { _ = state.view.apply(change, now: now) }
+            // The watch tells sooner or later; what was read here may be older than what it told.
+            state.rechecks[key] = now.adding(seconds: 2)
+        }
         return true
-    }
-
-    // MARK: Rows and Jobs compared
-
-    /// Now and then all rows are compared with all Jobs: that finds what a change was missed of, and Jobs that no row asks for.
-    func compareIfDue(_ now: Timestamp) async throws(TaskStoreError) {
-        guard state.withLock({ $0.compareAfter <= now }) else { return }
-        // Jobs first: a row that is made meanwhile has its Job later.
-        let candidates = state.withLock { $0.view.jobs.filter { $0.value.state != .deleting } }
-        var rows: Set<SubmissionKey> = []
-        var last: SubmissionKey?
-        while !Task.isCancelled {
-            let page = try await store.openSubmissions(after: last, limit: 1000)
-            rows.formUnion(page.map(\.key))
-            state.withLock { state in for row in page { note(row.key, &state, now) } }
-            guard page.count == 1000 else { break }
-            last = page.last?.key
-        }
-        if Task.isCancelled { return }
-        let oldest = now.adding(seconds: -options.orphanAge)
-        let orphans = candidates.filter { !rows.contains($0.key) && $0.value.createdAt <= oldest }
-        let confirmed = state.withLock { state in
-            state.compareAfter = now.adding(seconds: options.comparisonEvery)
-            let confirmed = orphans.values.filter { state.suspects.contains($0.uid) }
-            state.suspects = Set(orphans.values.map(\.uid))
-            return confirmed
-        }
-        await deleteOrphans(confirmed, of: candidates.count)
-    }
-
-    /// Deletes Jobs that no row asks for. Many at once mean that the database is the wrong one: then none is.
-    private func deleteOrphans(_ orphans: [JobReading], of jobs: Int) async {
-        guard !orphans.isEmpty else { return }
-        let most = max(10, jobs / 20)
-        guard orphans.count <= most else {
-            logger.error(
-                """
-                the database knows nothing of many Jobs of this installation: is it the right one, or restored? None of them is \
-                deleted; delete them yourself if they are of no use
-                """, metadata: ["jobs": "\(orphans.count)", "limit": "\(most)"])
-            return
-        }
-        for job in orphans {
-            logger.warning("deleting a Job that the database knows nothing of", metadata: ["job": "\(job.name)"])
-            do throws(ControllerError) {
-                try await delete(Job.self, job.name, uid: job.uid)
-            } catch {
-                logger.warning("a Job could not be deleted", metadata: ["job": "\(job.name)", "reason": "\(error)"])
-            }
-        }
     }
 }

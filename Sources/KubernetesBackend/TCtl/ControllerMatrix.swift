@@ -16,6 +16,14 @@ package enum SubmissionRow: Hashable, Sendable {
     /// Its task has ended.
     case ended(TESState, since: Timestamp)
 
+    /// The UID of the Pod whose attempt holds the task.
+    var claimant: String? {
+        switch self {
+        case .held(let pod), .canceling(let pod): pod
+        case .none, .waiting, .givenBack, .ended: nil
+        }
+    }
+
     /// Nil is a submission that was closed, or never opened.
     package init(_ submission: OpenSubmission?) {
         guard let submission else {
@@ -45,6 +53,8 @@ package enum SubmissionRow: Hashable, Sendable {
 package struct SubmissionView: Hashable, Sendable {
     /// Nil where there is none, as for the two after it.
     package var job: JobReading?
+    /// When the cluster told that the Job is gone; nil where nobody saw that.
+    package var jobDeletedAt: Timestamp?
     /// The workspace's.
     package var volumeClaim: VolumeClaimReading?
     /// The newest one.
@@ -64,7 +74,10 @@ package struct SubmissionView: Hashable, Sendable {
 
 /// The times that a controller allows, in seconds.
 package struct ControllerLimits: Hashable, Sendable {
-    /// How long an obstacle may last; for ever where there is none.
+    /// Longer than the longest pause that a recorder makes before it asks a store again that was away.
+    static let leastForRecorder = 120
+
+    /// How long an obstacle may last; for ever where there is none. A Pod has two minutes at least to claim its task.
     package var obstacles: [Obstacle.Kind: Int] = [
         .image: 300, .configuration: 300, .recorder: 300, .admission: 300, .mount: 600, .volumeClaim: 600,
         .nodeSelector: 600, .neverEnds: 10,
@@ -73,6 +86,8 @@ package struct ControllerLimits: Hashable, Sendable {
     package var overdue = 60
     /// How long a Job may be without a Pod that had claimed its task.
     package var podless = 60
+    /// How long the cluster may take to delete a Job's Pod after it.
+    package var afterJob = 10
     /// How long a Job may go on after its task has ended.
     package var afterEnd = 60
     /// How long the Job of a task that did not succeed stays for whoever wants to look at it.
@@ -80,6 +95,11 @@ package struct ControllerLimits: Hashable, Sendable {
 
     /// The defaults.
     package init() {}
+
+    /// How long an obstacle of a kind may last; nil for ever.
+    func limit(_ kind: Obstacle.Kind) -> Int? {
+        kind == .recorder ? obstacles[kind].map { max($0, Self.leastForRecorder) } : obstacles[kind]
+    }
 }
 
 /// One thing that a controller does for a submission.
@@ -136,7 +156,7 @@ package struct ControllerMatrix: Sendable {
             view.volumeClaim != nil || view.job?.wantsVolumeClaim == false
         else { return nil }
         guard let obstacle = view.obstacle, let since = view.obstacleSince else { return .distantFuture }
-        guard let limit = limits.obstacles[obstacle.kind], !hasFailedExecutor(pod) else { return nil }
+        guard let limit = limits.limit(obstacle.kind), !hasFailedExecutor(pod) else { return nil }
         let end = since.adding(seconds: limit)
         return end <= now ? nil : end
     }
@@ -180,7 +200,7 @@ package struct ControllerMatrix: Sendable {
         // A task that runs has lost its Pod; one that waits may still get it.
         let isPodless = view.pod == nil && claim != nil
         let ending: ControllerEnding = isPodless || obstacle.kind == .neverEnds ? .podEnded : .stalled
-        guard let limit = isPodless ? limits.podless : limits.obstacles[obstacle.kind] else { return decision }
+        guard let limit = isPodless ? limits.podless : limits.limit(obstacle.kind) else { return decision }
         let end = since.adding(seconds: limit)
         if end <= now {
             decision.actions = [.end(ending), .deleteJob(uid: job.uid)]
@@ -224,16 +244,21 @@ package struct ControllerMatrix: Sendable {
         _ view: SubmissionView, claimedBy claim: String?, _ now: Timestamp
     ) -> ControllerDecision {
         if let pod = view.pod {
-            let delete = pod.isDeleting ? [] : [ControllerAction.deletePod(name: pod.name, uid: pod.uid)]
+            let deletion = delete(pod, view, now)
             // A waiting task's Pod never claimed it: what it does is of no interest.
-            if claim == nil { return ControllerDecision(delete) }
-            if pod.hasEnded { return ControllerDecision([.end(.podEnded)] + delete) }
+            if claim == nil { return deletion }
+            if pod.hasEnded {
+                return ControllerDecision([.end(.podEnded)] + deletion.actions, recheck: deletion.recheck)
+            }
             // One that was left behind by its Job may go on and record its end.
             return overdue(pod, nil, now)
         }
         if claim != nil { return ControllerDecision([.end(.podEnded)]) }
-        // The next claim has the same name.
-        return ControllerDecision(view.volumeClaim == nil ? [.submit] : [])
+        // The next claim has the same name. One that is being deleted may stay so for ever: the next submission has another name.
+        if let volumeClaim = view.volumeClaim {
+            return ControllerDecision(volumeClaim.state == .deleting ? [.close] : [])
+        }
+        return ControllerDecision([.submit])
     }
 
     // MARK: The task is to end, or has
@@ -246,8 +271,16 @@ package struct ControllerMatrix: Sendable {
             return end <= now
                 ? ControllerDecision(actions + [.end(.canceled)]) : ControllerDecision(actions, recheck: end)
         }
-        if view.job == nil { actions.append(.deletePod(name: pod.name, uid: pod.uid)) }
-        return ControllerDecision(actions)
+        return view.job == nil ? delete(pod, view, now) : ControllerDecision(actions)
+    }
+
+    /// Deletes a Pod without a Job, unless the cluster is about to do so.
+    private func delete(_ pod: PodReading, _ view: SubmissionView, _ now: Timestamp) -> ControllerDecision {
+        if pod.isDeleting { return ControllerDecision() }
+        if let end = view.jobDeletedAt?.adding(seconds: limits.afterJob), now < end {
+            return ControllerDecision(recheck: end)
+        }
+        return ControllerDecision([.deletePod(name: pod.name, uid: pod.uid)])
     }
 
     /// The submission is of no more use: its objects go, then its row.
@@ -256,7 +289,8 @@ package struct ControllerMatrix: Sendable {
     ) -> ControllerDecision {
         guard let job = view.job else {
             guard let pod = view.pod, !pod.isDeleting else { return ControllerDecision([.close]) }
-            return ControllerDecision([.deletePod(name: pod.name, uid: pod.uid), .close])
+            let deletion = delete(pod, view, now)
+            return deletion.actions.isEmpty ? deletion : ControllerDecision(deletion.actions + [.close])
         }
         guard job.state != .deleting else { return ControllerDecision() }
         let delete = ControllerDecision([.deleteJob(uid: job.uid)])

@@ -20,11 +20,7 @@ package struct EndRecorder: Sendable {
         _ ending: ControllerEnding, of key: SubmissionKey, row: SubmissionRow, view: SubmissionView
     ) async throws(TaskStoreError) -> Cause? {
         let pod = view.pod ?? view.lastPod
-        let claimed: String?
-        switch row {
-        case .held(let uid), .canceling(let uid): claimed = uid
-        case .none, .waiting, .givenBack, .ended: claimed = nil
-        }
+        let claimed = row.claimant
         if ending == .stalledAfterFailure, claimed == nil || claimed != view.pod?.uid { return nil }
         // A Pod that is there speaks for itself, also after another one's claim; without any the claim's is ended.
         let name = ending == .canceled ? claimed : view.pod?.uid ?? claimed ?? pod?.uid ?? view.job?.uid
@@ -39,7 +35,7 @@ package struct EndRecorder: Sendable {
         if !isCanceled, PodOutcome.failedExecutor(pod, attempt.task) == nil {
             if ending == .stalledAfterFailure { return nil }
             if ending == .stalled, let obstacle = view.obstacle {
-                let seconds = limits.obstacles[obstacle.kind] ?? 0
+                let seconds = limits.limit(obstacle.kind) ?? 0
                 outcome.cause = obstacle.cause(attempt.task, minutes: (seconds + 59) / 60)
             }
         } else if !isCanceled, let obstacle = view.obstacle, let part = obstacle.part {

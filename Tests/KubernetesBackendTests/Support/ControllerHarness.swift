@@ -22,6 +22,8 @@ struct ControllerHarness: Sendable {
     let server: APIServer
     let runtime: ScriptedRuntime
     let store: InMemoryTaskStore
+    /// What the controllers ask: the same store, unless a test sends it away.
+    let asked: AwayStore
     let http: HTTPClient
     let options: Controller.Options
     let hasVolumeClaim: Bool
@@ -38,7 +40,8 @@ struct ControllerHarness: Sendable {
     }
 
     static func with(
-        volumeClaim: Bool = false, options: Controller.Options = Controller.Options(instance: instance),
+        volumeClaim: Bool = false, pace: Double = pace,
+        options: Controller.Options = Controller.Options(instance: instance),
         play: @escaping @Sendable (ContainerStart) -> Play? = playing([:]),
         _ body: (ControllerHarness) async throws -> Void
     ) async throws {
@@ -51,8 +54,11 @@ struct ControllerHarness: Sendable {
         let server = try await APIServer.start(cluster)
         let store = InMemoryTaskStore { TES.Timestamp(microseconds: Int64(timeline.now * 1_000_000)) }
         let http = HTTPClient()
+        var options = options
+        options.roundEvery = .milliseconds(50)
         let harness = ControllerHarness(
-            cluster: cluster, server: server, runtime: runtime, store: store, http: http, options: options,
+            cluster: cluster, server: server, runtime: runtime, store: store, asked: AwayStore(store), http: http,
+            options: options,
             hasVolumeClaim: volumeClaim)
         do { try await body(harness) } catch {
             await server.stop()
@@ -81,7 +87,7 @@ struct ControllerHarness: Sendable {
     func controller(_ identity: String = "a") -> Controller {
         let client = client()
         return Controller(
-            client: client, store: store, election: election(identity, client), options: options,
+            client: client, store: asked, election: election(identity, client), options: options,
             logger: Logger(label: "tctl-\(identity)", factory: { _ in SwiftLogNoOpLogHandler() })
         ) { [hasVolumeClaim] submission throws(Cause) in
             if submission.task.name == "impossible" { throw Cause.tooLarge(reason: "it is") }
@@ -90,12 +96,15 @@ struct ControllerHarness: Sendable {
     }
 
     /// Runs a controller without asking who leads.
-    func led(_ body: () async throws -> Void) async throws {
+    func led(_ body: () async throws -> Void) async throws { try await withController { _ in try await body() } }
+
+    /// The same; the test looks at the controller.
+    func withController(_ body: (Controller) async throws -> Void) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             let controller = controller()
             group.addTask { await controller.lead() }
             defer { group.cancelAll() }
-            try await body()
+            try await body(controller)
         }
     }
 
