@@ -43,7 +43,7 @@ package struct BackendParameters: Hashable, Sendable {
     package private(set) var serviceAccount: String?
     package private(set) var priorityClass: String?
     package private(set) var gpus = 0
-    /// Seconds that the task's programs may run: for the executors' plans, not for the Pod, so that outputs are still uploaded.
+    /// Seconds that each executor's program may run: for the executors' plans, not for the Pod, so that outputs are still uploaded.
     package private(set) var walltime: Int64?
     package private(set) var runAsUser: Int64?
     package private(set) var runAsGroup: Int64?
@@ -81,7 +81,10 @@ package struct BackendParameters: Hashable, Sendable {
         }
     }
 
-    /// Reads a `walltime`: seconds, or a number with `s`, `m`, `h` or `d`; nil for anything else.
+    /// Ten years: nobody means more, and clocks count in microseconds.
+    private static let mostSeconds: Int64 = 3650 * 86400
+
+    /// Reads a `walltime`: seconds, or a number with `s`, `m`, `h` or `d`; nil for anything else, and for more than 3650 days.
     package static func seconds(_ text: String) -> Int64? {
         let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86400]
         let unit = text.last.flatMap { units[$0] }
@@ -90,7 +93,7 @@ package struct BackendParameters: Hashable, Sendable {
             return nil
         }
         let (seconds, isTooLarge) = number.multipliedReportingOverflow(by: unit ?? 1)
-        return isTooLarge ? nil : seconds
+        return isTooLarge || seconds > mostSeconds ? nil : seconds
     }
 }
 
@@ -158,7 +161,7 @@ private struct ParameterReader {
 
     func walltime(maximum: Int64?) throws(Refusal) -> Int64 {
         guard let seconds = BackendParameters.seconds(value) else {
-            throw refuse("must be seconds, or a number with s, m, h or d, such as 90m, not \"\(value)\"")
+            throw refuse("must be seconds, or a number with s, m, h or d up to 3650d, such as 90m, not \"\(value)\"")
         }
         if let maximum, seconds > maximum { throw refuse("may be at most \(maximum) seconds, not \"\(value)\"") }
         return seconds

@@ -10,6 +10,8 @@ package enum ExecutorEnd: Hashable, Sendable {
     case stopped(exitCode: Int32)
     /// The kernel killed a process of the container because its memory was used up.
     case outOfMemory(exitCode: Int32)
+    /// The program was stopped because it ran longer than the task allows.
+    case overWalltime(exitCode: Int32)
     /// The runtime could not start the container.
     case notStarted(reason: String)
     /// The container was ended from outside, or nobody knows how it ended.
@@ -20,7 +22,7 @@ package enum ExecutorEnd: Hashable, Sendable {
     /// The code that counts as the program's own.
     package var exitCode: Int32? {
         switch self {
-        case .ended(let code), .stopped(let code), .outOfMemory(let code): code
+        case .ended(let code), .stopped(let code), .outOfMemory(let code), .overWalltime(let code): code
         case .none, .notStarted, .lost, .unreported: nil
         }
     }
@@ -34,6 +36,9 @@ package enum ExecutorEnd: Hashable, Sendable {
         let report = end.report
         if end.isMadeUp {
             self = .lost(reason: "the container of \(container.part.words) was lost")
+        } else if let report, end.code == 143, !report.neverRan, !report.endedBeforeStop, !report.isOverWalltime {
+            // Being told to stop is nobody's error, whatever came of it.
+            self = .stopped(exitCode: report.exitCode)
         } else if end.isOutOfMemory {
             self = .outOfMemory(exitCode: report?.exitCode ?? 137)
         } else if end.neverStarted {
@@ -41,10 +46,10 @@ package enum ExecutorEnd: Hashable, Sendable {
         } else if let report {
             if report.neverRan {
                 self = .none
-            } else if end.code == 0 {
+            } else if report.isOverWalltime {
+                self = .overWalltime(exitCode: report.exitCode)
+            } else if end.code == 0 || report.endedBeforeStop {
                 self = .ended(exitCode: report.exitCode)
-            } else if end.code == 143 {
-                self = .stopped(exitCode: report.exitCode)
             } else {
                 // The shim of one machine's kind exits with the program's code; ours in a Pod never does.
                 self = .lost(reason: "the container of \(container.part.words) ended with status \(end.code)")

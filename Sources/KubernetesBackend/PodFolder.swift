@@ -59,7 +59,13 @@ package struct PodFolder: Sendable {
 
     // MARK: trec reads
 
-    package func hasTurn(_ position: Int) throws(FileError) -> Bool { try folder.kind("exec-\(position)/turn") != nil }
+    /// Whether an executor was told what to do. Only one that ran can have made its folder unreadable.
+    package func hasTurn(_ position: Int) throws(FileError) -> Bool {
+        do throws(FileError) { return try folder.kind("exec-\(position)/turn") != nil } catch {
+            guard error.isUnusable else { throw error }
+            return true
+        }
+    }
 
     /// nil while the part has not ended.
     package func result(of part: Part) throws(FileError) -> FilerResult? {

@@ -72,6 +72,7 @@ package struct PodOutcome: Hashable, Sendable {
                 return .executorFailed(position: position, exitCode: code, reason: reason)
             case .ended(let code) where code != 0 && task.executors[position].ignoreError != true:
                 return .executorFailed(position: position, exitCode: code, reason: nil)
+            case .overWalltime: return .overWalltime(position: position)
             case .none, .ended, .stopped, .notStarted, .lost, .unreported: continue
             }
         }

@@ -252,6 +252,10 @@ package struct TerminationReport: Hashable, Sendable {
 
     /// What the shim saw of its own cgroup.
     package var isOutOfMemory: Bool { words.split(separator: " ").contains("oom=yes") }
+    /// The program was stopped because it ran too long.
+    package var isOverWalltime: Bool { words.split(separator: " ").contains("over-walltime") }
+    /// The program had ended when its container was told to stop.
+    package var endedBeforeStop: Bool { words.split(separator: " ").contains("ended-before-stop") }
     /// The executor's program was not started: its turn never came, or was to be skipped.
     package var neverRan: Bool { words.hasPrefix("never ran") || words.hasPrefix("skipped") }
 }

@@ -11,8 +11,6 @@ package struct TaskPod: Sendable {
     package let volumeClaim: PersistentVolumeClaim?
     /// What the task's author should read, for system_logs.
     package let warnings: [String]
-    /// Seconds that the task's programs may run, for the executors' plans.
-    package let walltime: Int64?
 
     /// - Parameters:
     ///   - configuration: one without ``KubernetesConfiguration/problems``.
@@ -28,7 +26,6 @@ package struct TaskPod: Sendable {
         job = renderer.job
         volumeClaim = renderer.volumeClaim
         warnings = requirements.warnings
-        walltime = requirements.parameters.walltime
     }
 }
 

@@ -11,6 +11,7 @@ extension TaskPodRenderer {
             ("POIESIS_DATABASE_FILE", PartPath.database + "/url"),
             ("POIESIS_GRACE_PERIOD", "\(configuration.gracePeriod)"),
         ]
+        if let walltime = requirements.parameters.walltime { variables.append(("POIESIS_WALLTIME", "\(walltime)")) }
         if configuration.secrets.certificates != nil {
             // libpq's own variable, for URLs that ask for verification.
             variables.append(("PGSSLROOTCERT", PartPath.certificates + "/ca.crt"))

@@ -6,8 +6,9 @@ package struct AttemptOutcome: Sendable {
     /// What follows from an executor's result.
     package enum Step: Sendable {
         case goesOn(AttemptRecord)
-        /// The record is nil where the result is not the program's own.
-        case ends(AttemptRecord?, Cause)
+        case ends(AttemptRecord, Cause)
+        /// The program was told to stop by a signal from outside: its failure is not its own.
+        case stopped(AttemptRecord, signal: Int32)
     }
 
     private let task: TESTask
@@ -32,10 +33,6 @@ package struct AttemptOutcome: Sendable {
     package mutating func step(
         _ position: Int, _ result: ExecutorResult, streams: (stdout: String, stderr: String), at time: Timestamp
     ) -> Step {
-        if let signal = result.stopSignal, result.exitCode != 0, !result.isOverWalltime {
-            return .ends(
-                nil, .hostLost(reason: "the container of executor \(position) was told to stop by signal \(signal)"))
-        }
         cpuTime += result.cpuTime
         peakMemory = max(peakMemory, result.peakMemory)
         let hasFailed = result.exitCode != 0 && task.executors[position].ignoreError != true
@@ -48,6 +45,9 @@ package struct AttemptOutcome: Sendable {
             stderr: streams.stderr, exitCode: result.exitCode)
         record.executors = [(position, log)]
         record.systemLogs = result.warnings.map { "executor \(position): \($0)" }
+        if let signal = result.stopSignal, result.exitCode != 0, !result.isOverWalltime {
+            return .stopped(record, signal: signal)
+        }
         // A program's own failure decides; what else went wrong is told.
         if hasFailed, let failure = result.failure { record.systemLogs.append("executor \(position): \(failure)") }
         if result.isOverWalltime { return .ends(record, .overWalltime(position: position)) }

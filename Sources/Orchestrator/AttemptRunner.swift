@@ -210,8 +210,10 @@ struct AttemptRunner: Sendable {
             let streams = runner.folder.control.streams(position, limit: configuration.captureLimit)
             let end: Cause?
             switch outcome.step(position, result, streams: streams, at: store.now()) {
-            case .ends(nil, let cause): return .ran(cause)
-            case .ends(let record?, let cause):
+            case .stopped(_, let signal):
+                return .ran(
+                    .hostLost(reason: "the container of executor \(position) was told to stop by signal \(signal)"))
+            case .ends(let record, let cause):
                 if let end = await note(record) { return .broke(end) }
                 end = cause
             case .goesOn(let record):

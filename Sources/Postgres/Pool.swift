@@ -25,14 +25,17 @@ package final class PostgresPool: Sendable {
     }
 
     private let url: String
+    private let idleLimit: Duration?
     private let state = Mutex(State())
     private let available: Semaphore
 
     /// - Parameters:
     ///   - url: a libpq connection string or URL.
     ///   - connections: how many batches run at once.
-    package init(url: String, connections: Int) {
+    ///   - idleLimit: a connection that had nothing to do for so long is closed; nil keeps it.
+    package init(url: String, connections: Int, idleLimit: Duration? = nil) {
         self.url = url
+        self.idleLimit = idleLimit
         available = Semaphore()
         for _ in 0..<connections { Thread.detachNewThread { [self] in work() } }
         state.withLock { $0.runningThreads = connections }
@@ -87,7 +90,7 @@ package final class PostgresPool: Sendable {
 
     private func work() {
         var connection: Connection?
-        while let job = take() {
+        while let job = take(&connection) {
             let result = run(job, &connection)
             state.withLock { $0.busyThreads -= 1 }
             job.continuation.resume(returning: result)
@@ -100,10 +103,17 @@ package final class PostgresPool: Sendable {
         closing?.resume()
     }
 
-    /// The next job; nil once the pool is closed and its queue empty.
-    private func take() -> Job? {
+    /// The next job; nil once the pool is closed and its queue empty. Meanwhile the connection is closed where it may not stay.
+    private func take(_ connection: inout Connection?) -> Job? {
         while true {
-            available.wait()
+            if let idleLimit, connection != nil {
+                guard available.wait(for: idleLimit) else {
+                    connection = nil
+                    continue
+                }
+            } else {
+                available.wait()
+            }
             let (job, isClosed) = state.withLock { state -> (Job?, Bool) in
                 guard state.next < state.jobs.count else { return (nil, state.isClosed) }
                 let job = state.jobs[state.next].take()
@@ -165,4 +175,18 @@ private final class Semaphore: @unchecked Sendable {
 
     func signal() { sem_post(semaphore) }
     func wait() { while sem_wait(semaphore) != 0 {} }
+
+    /// Waits for so long at most, more or less where the clock is set meanwhile; false where that was not enough.
+    func wait(for time: Duration) -> Bool {
+        var end = timespec()
+        clock_gettime(CLOCK_REALTIME, &end)
+        let (seconds, attoseconds) = time.components
+        let nanoseconds = end.tv_nsec + Int(attoseconds / 1_000_000_000)
+        end.tv_sec += Int(seconds) + nanoseconds / 1_000_000_000
+        end.tv_nsec = nanoseconds % 1_000_000_000
+        while sem_timedwait(semaphore, &end) != 0 {
+            if errno == ETIMEDOUT { return false }
+        }
+        return true
+    }
 }

@@ -71,14 +71,15 @@ package struct OpenSubmission: Hashable, Sendable {
 /// What a Pod's recorder needs of a store: a login without rights on any table does.
 package protocol RecorderStore: AttemptRecorder {
     /// Opens an attempt for the Pod that runs a submission. The same Pod gets the same attempt again as long as that holds the task;
-    /// another Pod of the submission ends the attempt of the one before as lost.
+    /// another Pod of the submission ends the attempt of the one before as lost, for good: that one may not claim again.
     ///
     /// A controller that writes the end of a Pod which cannot do so itself claims in its name.
     ///
     /// - Parameters:
     ///   - pod: the Pod's UID.
     ///   - metadata: added to what the store opens each attempt's metadata with.
-    /// - Returns: nil where there is nothing to run: the task was cancelled, has ended, or was submitted again.
+    /// - Returns: nil where there is nothing to run: the task was cancelled, has ended, or was submitted again, or another Pod has
+    ///   taken this one's place.
     func claim(
         _ key: SubmissionKey, pod: String, metadata: [String: String]
     ) async throws(TaskStoreError) -> Attempt?

@@ -83,6 +83,7 @@ extension InMemoryTaskStore: SubmissionStore {
             guard var entry = state.entries[key.taskID], entry.submission == key.number,
                 let submission = entry.submissions[key.number], !entry.lifeCycle.state.isTerminal
             else { return nil }
+            if submission.claim?.pod != pod, submission.pods.contains(pod) { return nil }
             if let claim = submission.claim, claim.attempt == entry.attempts.count, entry.lifeCycle.state != .queued {
                 if claim.pod == pod { return attempt(entry) }
                 let isLast = entry.attempts.count >= LifeCycle.mostAttempts
@@ -101,6 +102,7 @@ extension InMemoryTaskStore: SubmissionStore {
             if entry.attempts.isEmpty, !entry.new.warnings.isEmpty { log.systemLogs = entry.new.warnings }
             entry.attempts.append(Held(worker: nil, token: randomToken(), log: log))
             entry.submissions[key.number]?.claim = (pod, entry.attempts.count)
+            entry.submissions[key.number]?.pods.insert(pod)
             _ = entry.lifeCycle.record(.initializing)
             entry.changedAt = time
             state.entries[key.taskID] = entry

@@ -19,6 +19,8 @@ package final class InMemoryTaskStore: TaskStore {
     struct HeldSubmission {
         var createdAt: Timestamp
         var claim: (pod: String, attempt: Int)?
+        /// All that have claimed it.
+        var pods: Set<String> = []
     }
 
     struct Held {

@@ -353,9 +353,10 @@ package final class PostgresTaskStore: TaskStore {
         _ batch: [Statement], on pool: PostgresPool? = nil, acceptsDuplicate: Bool = false
     ) async -> (outcome: Result<[PostgresResult], PostgresError>, isDoubtful: Bool) {
         let deadline = ContinuousClock.now + Self.patience
-        var pause = Duration.milliseconds(50)
+        var pauses = Backoff(.milliseconds(50), limit: .seconds(1))
         var isDoubtful = false
         while true {
+            let pause = pauses.next()
             do throws(PostgresError) {
                 return (.success(try await (pool ?? self.pool).run(batch)), isDoubtful)
             } catch {
@@ -370,7 +371,6 @@ package final class PostgresTaskStore: TaskStore {
                 }
             }
             try? await Task.sleep(for: pause)
-            pause = min(pause * 2, .seconds(1))
         }
     }
 

@@ -27,7 +27,7 @@ extension StateFunctions {
     /// Opens an attempt for the Pod that runs a submission; the same Pod gets the same attempt again as long as that holds the task.
     ///
     /// Another Pod of the same submission has taken the place of the one before: that one's attempt is lost. No row where there is
-    /// nothing to run: the task was cancelled, has ended, or was submitted again.
+    /// nothing to run: the task was cancelled, has ended, or was submitted again; or the Pod is one whose place another has taken.
     private static let claimSubmission = """
         CREATE OR REPLACE FUNCTION poiesis.claim_submission_v1(
             p_task uuid, p_number integer, p_pod text, p_token text, p_metadata jsonb, p_most integer)
@@ -41,6 +41,10 @@ extension StateFunctions {
             SELECT * INTO current_row FROM task_states WHERE task_id = p_task FOR UPDATE;
             SELECT * INTO submission_row FROM submissions WHERE task_id = p_task AND number = p_number;
             IF submission_row IS NULL OR current_row.submission <> p_number OR current_row.state IN \(terminal) THEN
+                RETURN;
+            END IF;
+            IF submission_row.pod <> p_pod AND EXISTS (SELECT FROM task_logs
+                WHERE task_id = p_task AND handle = jsonb_build_object('submission', p_number, 'pod', p_pod)) THEN
                 RETURN;
             END IF;
             IF submission_row.attempt = current_row.attempt AND current_row.state <> 'QUEUED' THEN

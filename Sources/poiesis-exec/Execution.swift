@@ -11,6 +11,8 @@ struct Execution {
     private var stdout: Stream
     private var stderr: Stream
     private var stopSignal: Int32?
+    /// Told to stop when the program had ended.
+    private(set) var wasStoppedLater = false
     private var isOverWalltime = false
     /// When the program is told to stop, and when it is killed.
     private var stopTime = Int64.max
@@ -183,7 +185,11 @@ struct Execution {
     private mutating func watch(_ pid: Int32, _ start: Int64) -> ExecutorResult {
         var ended: poiesis_child?
         var deadline = Int64.max
-        if let walltime = plan.walltime { stopTime = start + Int64(walltime) * 1_000_000 }
+        if let walltime = plan.walltime {
+            let (length, isTooLong) = Int64(walltime).multipliedReportingOverflow(by: 1_000_000)
+            let (end, isTooLate) = start.addingReportingOverflow(length)
+            if !isTooLong, !isTooLate { stopTime = end }
+        }
         while stdout.reader >= 0 || stderr.reader >= 0 || ended == nil {
             // After the end, pipes are drained for a second: a child in the background may hold them for ever.
             if now() >= deadline { break }
@@ -193,10 +199,17 @@ struct Execution {
                 pollfd(fd: stderr.reader, events: Int16(POLLIN), revents: 0),
             ]
             poll(&descriptors, 3, ended == nil ? 1000 : 50)
-            for signal in signals.take() where signal != SIGCHLD && ended == nil {
+            for signal in signals.take() where signal != SIGCHLD {
                 // Others are a program's own business.
-                if [SIGTERM, SIGINT, SIGQUIT].contains(signal) {
+                let isStop = [SIGTERM, SIGINT, SIGQUIT].contains(signal)
+                if ended != nil {
+                    wasStoppedLater = wasStoppedLater || isStop
+                    continue
+                }
+                if isStop {
                     stopSignal = stopSignal ?? signal
+                    // What comes first is the cause.
+                    stopTime = .max
                     startGrace()
                 }
                 kill(-pid, signal)

@@ -40,7 +40,7 @@ struct Shim {
         guard let bytes = readFile(folder + "/plan", limit: 64 << 20), let plan = ExecutorPlan(encoded: bytes) else {
             stop("there is no plan in \(folder)", Trouble.refused)
         }
-        let signals = SignalPipe()
+        let signals = SignalPipe(inPod: inPod)
         switch waitForTurn(folder, signals) {
         case .run: break
         case .skip:
@@ -59,15 +59,21 @@ struct Shim {
         var execution = Execution(plan: plan, folder: folder, signals: signals, umask: programs)
         let result = execution.run()
         guard writeResult(result, to: folder) else { stop("the result cannot be written", Trouble.refused) }
-        return inPod ? endInPod(result) : result.exitCode
+        guard inPod else { return result.exitCode }
+        return endInPod(result, wasStoppedLater: execution.wasStoppedLater || signals.take().contains(SIGTERM))
     }
 
     /// The exit status of an init container: 0 whatever became of the program, so that the Pod goes on to the outputs; after a stop
     /// not 0, as a Pod whose sandbox was lost would stay Pending for ever; nor after an OOM kill, for the same reason.
-    private static func endInPod(_ result: ExecutorResult) -> Int32 {
-        leaveMessage("\(result.exitCode) oom=\(result.isOutOfMemory ? "yes" : "no")")
-        if result.isOutOfMemory { return 1 }
-        return result.stopSignal.map { 128 + $0 } ?? 0
+    ///
+    /// - Parameter wasStoppedLater: told to stop when the program had ended.
+    private static func endInPod(_ result: ExecutorResult, wasStoppedLater: Bool) -> Int32 {
+        var words = "\(result.exitCode) oom=\(result.isOutOfMemory ? "yes" : "no")"
+        if result.isOverWalltime { words += " over-walltime" }
+        if wasStoppedLater, result.stopSignal == nil { words += " ended-before-stop" }
+        leaveMessage(words)
+        if result.stopSignal != nil || wasStoppedLater { return 128 + SIGTERM }
+        return result.isOutOfMemory ? 1 : 0
     }
 
     /// What somebody outside the Pod can read of this container's end; at most 96 bytes.
@@ -99,6 +105,8 @@ struct Shim {
     }
 
     private static func writeResult(_ result: ExecutorResult, to folder: String) -> Bool {
+        // A program may have closed the folder to others, who are to read the result.
+        chmod(folder, 0o777)
         let temporary = folder + "/result.new"
         unlink(temporary)
         let file = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o666)

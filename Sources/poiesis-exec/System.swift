@@ -138,16 +138,22 @@ nonisolated(unsafe) private var signalWriter: Int32 = -1
 /// Signals as bytes of a pipe, so that one poll waits for them and for output.
 struct SignalPipe {
     let reader: Int32
+    private let isInPod: Bool
 
     /// Those that a container engine or a user sends; and SIGCHLD.
     private static let caught = [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD]
+    /// Those that images name as their STOPSIGNAL besides: of web servers, and of systemd (SIGRTMIN+3 of the kernel).
+    private static let stops = [SIGWINCH, 37]
 
-    init() {
+    /// - Parameter inPod: whether every signal that is caught is a stop, and so taken for SIGTERM: in a Pod the image says which one
+    ///   the kubelet sends.
+    init(inPod: Bool) {
+        isInPod = inPod
         var ends: [Int32] = [0, 0]
         guard poiesis_pipe(&ends, 1) == 0 else { Shim.stop("no pipe for signals", 125) }
         reader = ends[0]
         signalWriter = ends[1]
-        for number in Self.caught {
+        for number in Self.caught + (inPod ? Self.stops : []) {
             signal(number) { number in
                 var byte = UInt8(truncatingIfNeeded: number)
                 let saved = errno
@@ -172,6 +178,7 @@ struct SignalPipe {
     func take() -> [Int32] {
         var bytes = [UInt8](repeating: 0, count: 64)
         let count = read(reader, &bytes, bytes.count)
-        return count > 0 ? bytes[..<count].map { Int32($0) } : []
+        guard count > 0 else { return [] }
+        return bytes[..<count].map { isInPod && $0 != SIGCHLD ? SIGTERM : Int32($0) }
     }
 }

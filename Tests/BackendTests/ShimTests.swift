@@ -61,7 +61,8 @@ struct ShimTests {
 
     /// Starts the shim as an executor of a Pod, tells it to stop as soon as `ready` says so, and waits for its end.
     private func inPod(
-        _ plan: ExecutorPlan, turn: String?, in folder: String, stopsWhen ready: String? = nil
+        _ plan: ExecutorPlan, turn: String?, in folder: String, stopsWhen ready: String? = nil,
+        by signal: Int32 = SIGTERM
     ) throws -> (status: Int32, result: ExecutorResult?) {
         _ = try Folder.make(folder + "/control")
         try Data(plan.encoded).write(to: URL(filePath: folder + "/control/plan"))
@@ -76,7 +77,7 @@ struct ShimTests {
             for _ in 0..<200 where !FileManager.default.fileExists(atPath: ready) { usleep(50_000) }
             // What a program says before its first wait may come before its handlers.
             usleep(300_000)
-            process.terminate()
+            kill(process.processIdentifier, signal)
         }
         process.waitUntilExit()
         let result = FileManager.default.contents(atPath: folder + "/control/result")
@@ -137,6 +138,61 @@ struct ShimTests {
             let end = try inPod(plan, turn: "run", in: folder)
             #expect(end.status == 0 && end.result?.exitCode == 137)
             #expect(end.result?.isOverWalltime == true && end.result?.stopSignal == nil)
+        }
+    }
+
+    /// The image says by its STOPSIGNAL which one the kubelet sends; 37 is the kernel's SIGRTMIN+3.
+    @Test(.timeLimit(.minutes(1)), arguments: [SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGWINCH, 37])
+    func inAPodEachSignalIsAStop(_ signal: Int32) async throws {
+        try await with { folder in
+            let script = "trap 'exit 9' TERM; touch \(folder)/ready; while :; do sleep 0.05; done"
+            let plan = ExecutorPlan(arguments: ["/bin/sh", "-c", script])
+            let end = try inPod(plan, turn: "run", in: folder, stopsWhen: folder + "/ready", by: signal)
+            #expect(end.status == 143 && end.result?.exitCode == 9 && end.result?.stopSignal == SIGTERM)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func aStopWhileTheOutputIsDrainedIsSeen() async throws {
+        try await with { folder in
+            // The child holds the pipes open for the second that the shim waits.
+            let script = "sleep 20 & touch \(folder)/ready; exit 42"
+            let plan = ExecutorPlan(arguments: ["/bin/sh", "-c", script])
+            let end = try inPod(plan, turn: "run", in: folder, stopsWhen: folder + "/ready")
+            #expect(end.status == 143 && end.result?.exitCode == 42 && end.result?.stopSignal == nil)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func aWalltimeThatIsOverAfterAStopIsNotTheCause() async throws {
+        try await with { folder in
+            let script = "trap '' TERM; touch \(folder)/ready; while :; do sleep 0.05; done"
+            var plan = ExecutorPlan(arguments: ["/bin/sh", "-c", script])
+            plan.walltime = 2
+            plan.grace = 4
+            let end = try inPod(plan, turn: "run", in: folder, stopsWhen: folder + "/ready")
+            #expect(end.status == 143 && end.result?.exitCode == 137)
+            #expect(end.result?.isOverWalltime == false && end.result?.stopSignal == SIGTERM)
+        }
+    }
+
+    @Test func aWalltimeBeyondAllClocksIsNone() async throws {
+        try await with { folder in
+            var plan = ExecutorPlan(arguments: ["/bin/sh", "-c", "exit 3"])
+            plan.walltime = .max
+            let end = try inPod(plan, turn: "run", in: folder)
+            #expect(end.status == 0 && end.result?.exitCode == 3)
+        }
+    }
+
+    /// Others than the program's user are to read its result.
+    @Test func aFolderThatAProgramClosedIsOpenedAgain() async throws {
+        try await with { folder in
+            let plan = ExecutorPlan(arguments: ["/bin/chmod", "700", folder + "/control"])
+            let end = try inPod(plan, turn: "run", in: folder)
+            #expect(end.status == 0 && end.result?.exitCode == 0)
+            var status = stat()
+            #expect(stat(folder + "/control", &status) == 0 && status.st_mode & 0o777 == 0o777)
         }
     }
 

@@ -14,7 +14,6 @@ struct TaskPodGoldenTests {
     private func text(_ pod: TaskPod) throws -> String {
         var objects: [String: Any] = ["job": try JSONTree.value(pod.job), "warnings": pod.warnings]
         if let claim = pod.volumeClaim { objects["volumeClaim"] = try JSONTree.value(claim) }
-        if let walltime = pod.walltime { objects["walltime"] = walltime }
         let data = try JSONSerialization.data(
             withJSONObject: objects, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes])
         return String(decoding: data, as: UTF8.self) + "\n"

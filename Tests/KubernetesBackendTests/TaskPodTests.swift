@@ -118,12 +118,13 @@ struct TaskPodTests {
         #expect(resources?.limits == ["memory": memory])
     }
 
-    @Test func walltimeIsNoneOfThePods() throws {
+    @Test func walltimeIsTheRecordersAndNoneOfThePods() throws {
         let task = GoldenCase.task(
             [GoldenCase.executor("alpine", ["true"])],
             resources: TESResources(backendParameters: ["walltime": "90m"]))
         let pod = try pod(task)
-        #expect(pod.walltime == 5400)
+        let trec = try spec(pod).initContainers?.first { $0.name == "trec" }
+        #expect(trec?.env?.first { $0.name == "POIESIS_WALLTIME" }?.value == "5400")
         #expect(pod.job.spec?.activeDeadlineSeconds == nil)
         #expect(try spec(pod).activeDeadlineSeconds == nil)
     }

@@ -61,12 +61,13 @@ struct TaskRequirementsTests {
         ("gpus", "-1", "must be a whole number from 0 to 4, not \"-1\""),
         ("gpus", "all", "must be a whole number from 0 to 4, not \"all\""),
         ("walltime", "25h", "may be at most 86400 seconds, not \"25h\""),
-        ("walltime", "0", "must be seconds, or a number with s, m, h or d, such as 90m, not \"0\""),
-        ("walltime", "", "must be seconds, or a number with s, m, h or d, such as 90m, not \"\""),
-        ("walltime", "1.5h", "must be seconds, or a number with s, m, h or d, such as 90m, not \"1.5h\""),
+        ("walltime", "3651d", "must be seconds, or a number with s, m, h or d up to 3650d, such as 90m, not \"3651d\""),
+        ("walltime", "0", "must be seconds, or a number with s, m, h or d up to 3650d, such as 90m, not \"0\""),
+        ("walltime", "", "must be seconds, or a number with s, m, h or d up to 3650d, such as 90m, not \"\""),
+        ("walltime", "1.5h", "must be seconds, or a number with s, m, h or d up to 3650d, such as 90m, not \"1.5h\""),
         (
             "walltime", "9223372036854775807d",
-            "must be seconds, or a number with s, m, h or d, such as 90m, not \"9223372036854775807d\""
+            "must be seconds, or a number with s, m, h or d up to 3650d, such as 90m, not \"9223372036854775807d\""
         ),
         ("run_as_user", "999", "may be 0, 1000 to 1999, not \"999\""),
         ("run_as_user", "root", "may be 0, 1000 to 1999, not \"root\""),

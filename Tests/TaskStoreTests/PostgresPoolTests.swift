@@ -34,6 +34,32 @@ struct PostgresPoolTests {
         }
     }
 
+    /// Ten thousand recorders must not hold ten thousand connections.
+    @Test(.timeLimit(.minutes(1)))
+    func anIdleConnectionIsClosedWhereItMayNotStay() async throws {
+        let url = try PostgresCluster.shared.get().url()
+        func backend(_ pool: PostgresPool) async throws -> Int64 {
+            try #require(try number(try await pool.run("SELECT pg_backend_pid()::bigint")))
+        }
+        try await with(1) { other in
+            let brief = PostgresPool(url: url, connections: 1, idleLimit: .milliseconds(50))
+            let first = try await backend(brief)
+            let sql = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1::integer"
+            while try number(try await other.run(sql, [.integer(first)])) != 0 {
+                try await Task.sleep(for: .milliseconds(50))
+            }
+            #expect(try await backend(brief) != first)
+            await brief.close()
+            await #expect(throws: PostgresError.closed) { _ = try await backend(brief) }
+
+            // What comes sooner uses the same.
+            let patient = PostgresPool(url: url, connections: 1, idleLimit: .seconds(60))
+            let second = try await backend(patient)
+            #expect(try await backend(patient) == second)
+            await patient.close()
+        }
+    }
+
     @Test func aBatchGivesItsResultsInOrder() async throws {
         try await with(1) { pool in
             let batch = (0..<1500).map { Statement("SELECT $1::bigint", [.integer($0)]) }

@@ -116,6 +116,20 @@ struct SubmissionTests {
     }
 
     @Test(arguments: StoreKind.allCases)
+    func aPodWhosePlaceAnotherHasTakenDoesNotTakeItBack(_ kind: StoreKind) async throws {
+        try await with(kind) { harness, store in
+            let key = try #require(try await store.submit(harness.create())).key
+            _ = try #require(try await store.claim(key, pod: "pod-1", metadata: [:]))
+            let second = try #require(try await store.claim(key, pod: "pod-2", metadata: [:]))
+            #expect(try await store.claim(key, pod: "pod-1", metadata: [:]) == nil)
+            // The newer one goes on.
+            #expect(try await store.claim(key, pod: "pod-2", metadata: [:])?.key == second.key)
+            #expect(try await store.record(record(harness, .running), for: second.key) == .running)
+            #expect(try await harness.full(key.taskID).logs?.count == 2)
+        }
+    }
+
+    @Test(arguments: StoreKind.allCases)
     func aTaskThatWasGivenBackIsSubmittedAgain(_ kind: StoreKind) async throws {
         try await with(kind) { harness, store in
             let first = try #require(try await store.submit(harness.create())).key

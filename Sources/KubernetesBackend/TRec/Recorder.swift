@@ -1,31 +1,8 @@
-package import KubernetesAPI
 import LocalSystem
 package import Logging
 import Orchestrator
 import TES
 package import TaskCore
-
-/// What a recorder sees of its own Pod, when it is told to stop.
-package struct PodSight: Hashable, Sendable {
-    /// Somebody deletes it: a cancel, an eviction through the API, a deadline.
-    package var isBeingDeleted: Bool
-    /// Executors whose container has ended.
-    package var ended: Set<Int>
-
-    package init(isBeingDeleted: Bool, ended: Set<Int>) {
-        self.isBeingDeleted = isBeingDeleted
-        self.ended = ended
-    }
-
-    package init(_ pod: Pod) {
-        isBeingDeleted = pod.metadata?.deletionTimestamp != nil
-        ended = Set(
-            (pod.status?.initContainerStatuses ?? []).compactMap { status in
-                guard status.state?.terminated != nil, status.name.hasPrefix("exec-") else { return nil }
-                return Int(status.name.dropFirst(5))
-            })
-    }
-}
 
 /// Settings of a recorder.
 package struct RecorderConfiguration: Sendable {
@@ -35,6 +12,8 @@ package struct RecorderConfiguration: Sendable {
     package var missingOutputsFail = false
     /// Seconds from a SIGTERM to the Pod's SIGKILL.
     package var podGrace = 30
+    /// Seconds that each executor's program may run; nil without a limit.
+    package var walltime: Int?
     /// How often the control folder is looked at.
     package var poll = Duration.milliseconds(100)
     /// The first pause before a store that is away is asked again; they double up to a minute, and vary by half.
@@ -46,6 +25,8 @@ package struct RecorderConfiguration: Sendable {
 
     /// The shim's grace: it has to be done before the Pod's is over.
     var programGrace: Int { max(1, podGrace - 5) }
+    /// How long a recorder stays at most after it was told to leave.
+    var stay: Duration { .seconds(max(1, podGrace - 2)) }
 }
 
 /// TRec: the sidecar that claims a TaskPod's attempt, lets its parts run one after the other, and records what happens.
@@ -59,7 +40,7 @@ package struct Recorder: Sendable {
     private let folder: PodFolder
     private let store: any RecorderStore
     private let configuration: RecorderConfiguration
-    private let sight: @Sendable () async -> PodSight?
+    private let watch: PodWatch
     private let stop: StopFlag
     private let logger: Logger
 
@@ -78,7 +59,7 @@ package struct Recorder: Sendable {
         self.configuration = configuration
         self.stop = stop
         self.logger = logger
-        self.sight = sight
+        watch = PodWatch(sight)
     }
 
     /// How a recorder's work ended.
@@ -103,23 +84,45 @@ package struct Recorder: Sendable {
     }
 
     private func record() async -> End {
-        do throws(FileError) {
-            guard let attempt = try await claim() else { return stop.isRaised ? .left : .refused }
-            logger.info("claimed", metadata: ["attempt": "\(attempt.key.number)"])
-            try writePlans(attempt)
-            var run = RecorderRun(
-                attempt: attempt, folder: folder, store: store, configuration: configuration, stop: stop, logger: logger
-            )
-            while true {
-                if let end = try await run.step() { return end }
-                if stop.isRaised { return try await leave(&run) }
-                await stop.wait(for: configuration.poll)
+        var run: RecorderRun?
+        var pause = Backoff(configuration.pause, limit: .seconds(60))
+        while true {
+            do throws(FileError) {
+                if run == nil {
+                    guard let attempt = try await claim() else { return stop.isRaised ? .left : .refused }
+                    logger.info("claimed", metadata: ["attempt": "\(attempt.key.number)"])
+                    try writePlans(attempt)
+                    run = RecorderRun(
+                        attempt: attempt, folder: folder, store: store, configuration: configuration, stop: stop,
+                        watch: watch, logger: logger)
+                }
+                // What is seen before the results: an executor whose container has ended leaves none later.
+                let seen = stop.isRaised ? watch.latest() : nil
+                if let end = try await run?.step() { return end }
+                if let run, try mayLeave(run, seen), let end = try await run.end() { return end }
+                pause = Backoff(configuration.pause, limit: .seconds(60))
+                await rest(configuration.poll)
+            } catch {
+                logger.error("the control folder cannot be used; trying again", metadata: ["reason": "\(error)"])
+                if let raised = stop.raised, .now - raised >= configuration.stay { return .left }
+                await rest(pause.next())
             }
-        } catch {
-            // A restart goes on; the controller sees one that never gets further.
-            logger.critical("the control folder cannot be used", metadata: ["reason": "\(error)"])
-            return .left
         }
+    }
+
+    /// Waits, and no longer than a second once it was told to leave.
+    private func rest(_ time: Duration) async {
+        if stop.isRaised { try? await Task.sleep(for: min(time, .seconds(1))) } else { await stop.wait(for: time) }
+    }
+
+    /// After a SIGTERM it stays at least a second, as the end of `ack` is told at the same moment; longer while an executor tidies up
+    /// and will leave a result.
+    private func mayLeave(_ run: RecorderRun, _ seen: PodSight?) throws(FileError) -> Bool {
+        guard let raised = stop.raised else { return false }
+        let stayed = ContinuousClock.now - raised
+        if stayed < .seconds(1) { return false }
+        guard stayed < configuration.stay, let running = try run.runningExecutor() else { return true }
+        return seen?.ended.contains(running) ?? false
     }
 
     /// The attempt: the one that a recorder before this one claimed, or a new one. Nil where there is none, or where it was told to
@@ -127,24 +130,23 @@ package struct Recorder: Sendable {
     private func claim() async throws(FileError) -> Attempt? {
         if let kept = try folder.kept() { return kept }
         if try folder.refusal() != nil { return nil }
-        var pause = Pause(configuration.pause)
+        var pause = Backoff(configuration.pause, limit: .seconds(60))
         while !stop.isRaised {
+            let claimed: Attempt?
             do throws(TaskStoreError) {
-                guard var attempt = try await store.claim(submission, pod: pod, metadata: configuration.metadata),
-                    attempt.state != .canceling
-                else {
-                    try? folder.refuse("the task was cancelled, has ended, or was submitted again\n")
-                    return nil
-                }
-                attempt.task.state = nil
-                do throws(FileError) { try folder.keep(attempt) } catch {
-                    logger.error("the claim could not be kept", metadata: ["reason": "\(error)"])
-                }
-                return attempt
+                claimed = try await store.claim(submission, pod: pod, metadata: configuration.metadata)
             } catch {
                 logger.error("the task could not be claimed; trying again", metadata: ["reason": "\(error)"])
+                await stop.wait(for: pause.next())
+                continue
             }
-            await stop.wait(for: pause.next())
+            guard var attempt = claimed, attempt.state != .canceling else {
+                try folder.refuse("the task was cancelled, has ended, or was submitted again\n")
+                return nil
+            }
+            attempt.task.state = nil
+            try folder.keep(attempt)
+            return attempt
         }
         return nil
     }
@@ -152,51 +154,12 @@ package struct Recorder: Sendable {
     private func writePlans(_ attempt: Attempt) throws(FileError) {
         if try folder.hasPlan(of: .tif) { return }
         let mounts = MountPlan(attempt.task)
-        let parameters = attempt.task.resources?.backendParameters ?? [:]
-        let walltime = parameters.first { $0.key.lowercased() == "walltime" }
-            .flatMap { BackendParameters.seconds($0.value) }.flatMap(Int.init(exactly:))
         for (position, executor) in attempt.task.executors.enumerated() {
             var plan = ExecutorPlan(executor, mounts: mounts, captureLimit: configuration.captureLimit)
             plan.grace = configuration.programGrace
-            plan.walltime = walltime
+            plan.walltime = configuration.walltime
             try folder.control.prepare(position, plan)
         }
         try folder.write(FilerPlan(principal: attempt.principal, task: attempt.task), for: .tif)
-    }
-
-    // MARK: Leaving
-
-    /// After a SIGTERM: at least a second, as the end of `ack` is told at the same moment; longer while an executor tidies up and
-    /// will leave a result.
-    private func leave(_ run: inout RecorderRun) async throws(FileError) -> End {
-        let start = ContinuousClock.now
-        let limit = Duration.seconds(max(1, configuration.podGrace - 2))
-        var seen = await sight()
-        var nextSight = start + .seconds(1)
-        while true {
-            if let end = try await run.step() { return end }
-            let stayed = ContinuousClock.now - start
-            let running = try run.runningExecutor()
-            let tidiesUp = running.map { !(seen?.ended.contains($0) ?? false) } ?? false
-            if stayed >= limit || (stayed >= .seconds(1) && !tidiesUp) { break }
-            try? await Task.sleep(for: configuration.poll)
-            if ContinuousClock.now >= nextSight {
-                seen = await sight() ?? seen
-                nextSight = ContinuousClock.now + .seconds(1)
-            }
-        }
-        return await run.end(isBeingDeleted: seen?.isBeingDeleted ?? false)
-    }
-}
-
-/// Pauses that double up to a minute, each longer by up to a half, so that many do not come back at once.
-struct Pause {
-    private var current: Duration
-
-    init(_ first: Duration) { current = first }
-
-    mutating func next() -> Duration {
-        defer { current = min(current * 2, .seconds(60)) }
-        return current + current * Double.random(in: 0..<0.5)
     }
 }

@@ -11,6 +11,7 @@ struct RecorderRun {
     let store: any RecorderStore
     let configuration: RecorderConfiguration
     let stop: StopFlag
+    let watch: PodWatch
     let logger: Logger
 
     private var outcome: AttemptOutcome
@@ -19,18 +20,23 @@ struct RecorderRun {
     private var isStaged = false
     /// Why no executor runs any more.
     private var cause: Cause?
+    /// Somebody cancelled the task: nothing new is started.
+    private var isCanceling = false
+    /// The executor that ran out of memory.
+    private var exhausted: Int?
 
     private var task: TESTask { attempt.task }
 
     init(
         attempt: Attempt, folder: PodFolder, store: any RecorderStore, configuration: RecorderConfiguration,
-        stop: StopFlag, logger: Logger
+        stop: StopFlag, watch: PodWatch, logger: Logger
     ) {
         self.attempt = attempt
         self.folder = folder
         self.store = store
         self.configuration = configuration
         self.stop = stop
+        self.watch = watch
         self.logger = logger
         outcome = AttemptOutcome(
             attempt.task, mounts: MountPlan(attempt.task), missingOutputsFail: configuration.missingOutputsFail)
@@ -41,56 +47,60 @@ struct RecorderRun {
         if try folder.verdict() != nil { return .recorded }
         if !isStaged {
             guard let result = try folder.result(of: .tif) else { return nil }
-            if let failure = result.failure { return await finish(failure, AttemptRecord(time: store.now())) }
-            if let end = await note(AttemptRecord(state: .running, time: store.now())) { return end }
+            if let failure = result.failure { return try await finish(failure, AttemptRecord(time: store.now())) }
+            if let end = try await note(AttemptRecord(state: .running, time: store.now())) { return end }
             isStaged = true
         }
         while recorded < task.executors.count, cause == nil {
             if try !folder.hasTurn(recorded) {
-                // Nothing new is started once this recorder has to leave.
-                if stop.isRaised { return nil }
+                guard mayStart else { return nil }
                 try folder.control.give(.run, to: recorded)
             }
             guard let result = try folder.control.result(recorded) else { return nil }
             if let end = try await take(result) { return end }
         }
-        let cause = cause ?? .completed
-        guard AttemptOutcome.uploads(after: cause) else {
-            let ending = outcome.ending(cause, uploads: nil, at: store.now())
-            return await finish(ending.cause, ending.record)
+        if let exhausted {
+            // The shim ends with 1 after an OOM kill, so that no container of the Pod runs after it. A program can write such a
+            // result itself: it counts once its container has ended, which is why this recorder is told to leave a second later.
+            guard stop.isRaised || watch.latest()?.ended.contains(exhausted) == true else { return nil }
         }
+        let cause = cause ?? .completed
+        guard exhausted == nil, AttemptOutcome.uploads(after: cause) else { return try await finish(cause, nil) }
         if try !folder.hasPlan(of: .tof) {
-            if stop.isRaised { return nil }
+            guard mayStart else { return nil }
             for position in task.executors.indices where try !folder.hasTurn(position) {
                 try folder.control.give(.skip, to: position)
             }
             try folder.write(FilerPlan(principal: attempt.principal, task: task), for: .tof)
         }
         guard let uploads = try folder.result(of: .tof) else { return nil }
-        let ending = outcome.ending(cause, uploads: uploads, at: store.now())
-        return await finish(ending.cause, ending.record)
+        return try await finish(cause, uploads)
     }
+
+    /// Nothing new is started once this recorder has to leave, or the task is cancelled and its Pod about to be deleted.
+    private var mayStart: Bool { !stop.isRaised && !isCanceling }
 
     private mutating func take(_ result: ExecutorResult) async throws(FileError) -> Recorder.End? {
         let position = recorded
         let streams = folder.control.streams(position, limit: configuration.captureLimit)
-        let record: AttemptRecord?
         switch outcome.step(position, result, streams: streams, at: store.now()) {
-        case .goesOn(let value): record = value
-        case .ends(let value, let found):
-            record = value
+        case .stopped(let record, _):
+            // Why is the controller's to say, unless somebody cancelled the task.
+            if let end = try await note(record) { return end }
+            return isCanceling ? try await finish(.canceled, nil) : .left
+        case .goesOn(let record):
+            if let end = try await note(record) { return end }
+        case .ends(let record, let found):
+            if let end = try await note(record) { return end }
             cause = found
         }
-        if let record, let end = await note(record) { return end }
         recorded += 1
-        // The shim ends with 1 after an OOM kill, so that no container of the Pod runs after it.
-        guard result.isOutOfMemory else { return nil }
-        let code = result.exitCode == 0 ? 137 : result.exitCode
-        let found = Cause.executorFailed(
-            position: position, exitCode: code,
+        guard result.isOutOfMemory, result.stopSignal == nil else { return nil }
+        exhausted = position
+        cause = .executorFailed(
+            position: position, exitCode: result.exitCode == 0 ? 137 : result.exitCode,
             reason: "its container ran out of memory: ask for more with ram_gb; outputs are not uploaded")
-        let ending = outcome.ending(found, uploads: nil, at: store.now())
-        return await finish(ending.cause, ending.record)
+        return nil
     }
 
     /// The executor that was started and has no result, if there is one.
@@ -101,38 +111,45 @@ struct RecorderRun {
         return recorded
     }
 
-    /// What can be said at the last moment: after a failed executor the task has failed, whatever ended the Pod; a cancelled task is
-    /// CANCELED; all else is the controller's.
-    func end(isBeingDeleted: Bool) async -> Recorder.End {
-        if let cause, case .executorFailed = cause {
+    /// What can be said at the last moment: after an executor failed or ran too long that is the cause, whatever ended the Pod; a
+    /// cancelled task is CANCELED; all else is the controller's.
+    func end() async throws(FileError) -> Recorder.End? {
+        if let cause {
             var ending = outcome.ending(cause, uploads: nil, at: store.now())
             ending.record.systemLogs.append("outputs were not uploaded: the Pod was stopped before")
-            return await finish(ending.cause, ending.record)
+            return try await finish(ending.cause, ending.record)
         }
-        guard isBeingDeleted else { return .left }
-        // Where nobody cancelled the task this changes nothing.
-        var record = AttemptRecord(state: .canceled, time: store.now())
-        record.cause = nil
-        switch await stored(record) {
-        case .state(.canceled): return .recorded
-        default: return .left
+        if !isCanceling {
+            // Where nobody cancelled the task this changes nothing.
+            guard case .state(.canceled) = await stored(AttemptRecord(state: .canceled, time: store.now())) else {
+                return .left
+            }
         }
+        return try await finish(.canceled, nil)
     }
 
     // MARK: Writing
 
     /// Writes what happened on the way; nil where the attempt goes on.
-    private func note(_ record: AttemptRecord) async -> Recorder.End? {
+    private mutating func note(_ record: AttemptRecord) async throws(FileError) -> Recorder.End? {
         switch await stored(record) {
-        // A cancelled task's Pod is deleted, and this recorder told to stop: nothing new is started until then.
-        case .state(.canceling): stop.isRaised ? nil : .left
-        case .state(let state): state.isTerminal ? .recorded : nil
-        case .lost: .lost
-        case .interrupted: .left
+        case .state(let state):
+            isCanceling = state == .canceling
+            guard state.isTerminal else { return nil }
+            // The recorder before this one was killed before it could say so, or somebody else ended the task.
+            try decide(state)
+            return .recorded
+        case .lost: return .lost
+        case .interrupted: return .left
         }
     }
 
-    private func finish(_ cause: CauseSummary, _ record: AttemptRecord) async -> Recorder.End {
+    private func finish(_ cause: Cause, _ uploads: FilerResult?) async throws(FileError) -> Recorder.End {
+        let ending = outcome.ending(cause, uploads: uploads, at: store.now())
+        return try await finish(ending.cause, ending.record)
+    }
+
+    private func finish(_ cause: CauseSummary, _ record: AttemptRecord) async throws(FileError) -> Recorder.End {
         var record = record
         AttemptOutcome.close(&record, cause: cause, attempt: attempt.key.number)
         switch await stored(record) {
@@ -140,23 +157,23 @@ struct RecorderRun {
         case .interrupted: return .left
         case .state(let state):
             logger.info("attempt ended", metadata: ["state": "\(state.rawValue)", "cause": "\(cause.name)"])
-            do throws(FileError) { try folder.decide(state == .complete ? 0 : 1) } catch {
-                logger.error("the verdict could not be written", metadata: ["reason": "\(error)"])
-            }
+            try decide(state)
             return .recorded
         }
     }
 
+    private func decide(_ state: TESState) throws(FileError) { try folder.decide(state == .complete ? 0 : 1) }
+
     private enum Stored {
         case state(TESState)
         case lost
-        /// It was told to stop, and the store is away.
+        /// It was told to stop, and the store stayed away for as long as it may stay.
         case interrupted
     }
 
     private func stored(_ record: AttemptRecord) async -> Stored {
         var record = record
-        var pause = Pause(configuration.pause)
+        var pause = Backoff(configuration.pause, limit: .seconds(60))
         while true {
             do throws(TaskStoreError) {
                 return .state(try await store.record(record, for: attempt.key))
@@ -175,8 +192,13 @@ struct RecorderRun {
                     logger.error("a record could not be written; trying again", metadata: ["reason": "\(reason)"])
                 }
             }
-            if stop.isRaised { return .interrupted }
-            await stop.wait(for: pause.next())
+            if let raised = stop.raised {
+                let next = min(pause.next(), .seconds(1))
+                guard .now + next < raised + configuration.stay else { return .interrupted }
+                try? await Task.sleep(for: next)
+            } else {
+                await stop.wait(for: pause.next())
+            }
         }
     }
 

@@ -2,16 +2,24 @@ import Synchronization
 
 /// Says once that it is time to leave.
 package final class StopFlag: Sendable {
-    private let state = Mutex<(isRaised: Bool, waiting: [Int: CheckedContinuation<Void, Never>], next: Int)>(
-        (false, [:], 0))
+    private struct State {
+        var raised: ContinuousClock.Instant?
+        var waiting: [Int: CheckedContinuation<Void, Never>] = [:]
+        var next = 0
+    }
+
+    private let state = Mutex(State())
 
     package init() {}
 
-    package var isRaised: Bool { state.withLock { $0.isRaised } }
+    package var isRaised: Bool { raised != nil }
+
+    /// When it was raised first; nil where it was not.
+    package var raised: ContinuousClock.Instant? { state.withLock { $0.raised } }
 
     package func raise() {
         let waiting = state.withLock { state in
-            state.isRaised = true
+            state.raised = state.raised ?? .now
             defer { state.waiting = [:] }
             return state.waiting.values.map { $0 }
         }
@@ -21,7 +29,7 @@ package final class StopFlag: Sendable {
     /// Waits for a time, or until it is raised.
     package func wait(for time: Duration) async {
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { await self.raised() }
+            group.addTask { await self.untilRaised() }
             group.addTask { try? await Task.sleep(for: time) }
             await group.next()
             group.cancelAll()
@@ -29,7 +37,7 @@ package final class StopFlag: Sendable {
     }
 
     /// Returns when it is raised, or when the Swift task is cancelled.
-    private func raised() async {
+    private func untilRaised() async {
         let number = state.withLock { state in
             state.next += 1
             return state.next
@@ -37,7 +45,7 @@ package final class StopFlag: Sendable {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let isOver = state.withLock { state in
-                    if state.isRaised || Task.isCancelled { return true }
+                    if state.raised != nil || Task.isCancelled { return true }
                     state.waiting[number] = continuation
                     return false
                 }

@@ -107,7 +107,8 @@ struct TRecCommand: AsyncParsableCommand {
 
 
             Its variables: POIESIS_SUBMISSION (TASK/NUMBER), POIESIS_DATABASE_FILE (a file with the database's URL),
-            POIESIS_GRACE_PERIOD (seconds), POD_NAME, POD_NAMESPACE, POD_UID, NODE_NAME.
+            POIESIS_GRACE_PERIOD (seconds), POIESIS_WALLTIME (seconds, of each executor), POD_NAME, POD_NAMESPACE, POD_UID,
+            NODE_NAME.
             """)
 
     @Option(help: "The Pod's control folder.")
@@ -119,6 +120,12 @@ struct TRecCommand: AsyncParsableCommand {
     }
 
     private func record() async throws {
+        // First of all: until a handler is there, process 1 of a container ignores SIGTERM.
+        let stop = StopFlag()
+        let told = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+        let signals = Task { for await _ in told { stop.raise() } }
+        defer { signals.cancel() }
+
         let settings = try program.settings([:])
         let variables = settings.variables
         func variable(_ name: String) throws -> String {
@@ -133,18 +140,17 @@ struct TRecCommand: AsyncParsableCommand {
         let logger = try settings.makeLogger()
         let pod = try variable("POD_NAME")
         let namespace = try variable("POD_NAMESPACE")
-        let stop = StopFlag()
-        let signals = Task {
-            for await _ in await UnixSignalsSequence(trapping: .sigterm, .sigint) { stop.raise() }
-        }
-        defer { signals.cancel() }
 
-        let pool = PostgresPool(url: try databaseURL(try variable("POIESIS_DATABASE_FILE")), connections: 1)
+        // Ten thousand Pods must not hold ten thousand connections: each write has one of its own.
+        let pool = PostgresPool(
+            url: try databaseURL(try variable("POIESIS_DATABASE_FILE")), connections: 1,
+            idleLimit: .milliseconds(100))
         let store = PostgresTaskStore(
             pool: pool, metadata: ["vm_price_per_hour_usd": settings.text("vm_price_per_hour_usd") ?? "0"],
             logger: logger, localClock: Composition.clock)
         var configuration = RecorderConfiguration()
         configuration.podGrace = variables["POIESIS_GRACE_PERIOD"].flatMap { Int($0) } ?? configuration.podGrace
+        configuration.walltime = variables["POIESIS_WALLTIME"].flatMap { Int($0) }
         configuration.missingOutputsFail = try settings.choice("outputs.missing", ["warn", "fail"]) == "fail"
         configuration.metadata = ["pod": pod, "host": variables["NODE_NAME"] ?? "", "namespace": namespace]
         let client = HTTPClient()

@@ -53,7 +53,15 @@ final class RecorderHarness: Sendable {
         _ = await harness.stop()
     }
 
-    func start() {
+    /// Starts a recorder.
+    ///
+    /// - Parameters:
+    ///   - store: in place of the harness' own.
+    ///   - reading: how the Pod is read, in place of ``sight``.
+    func start(
+        _ store: (any RecorderStore)? = nil, walltime: Int? = nil,
+        reading: (@Sendable () async -> PodSight?)? = nil
+    ) {
         let flag = StopFlag()
         stopFlag.withLock { $0 = flag }
         var configuration = RecorderConfiguration()
@@ -61,11 +69,12 @@ final class RecorderHarness: Sendable {
         configuration.pause = .milliseconds(5)
         configuration.podGrace = 10
         configuration.metadata = ["node": "n1"]
+        configuration.walltime = walltime
         let recorder = Recorder(
-            submission: submission, pod: "pod-uid", folder: folder, store: store, configuration: configuration,
-            stop: flag,
+            submission: submission, pod: "pod-uid", folder: folder, store: store ?? self.store,
+            configuration: configuration, stop: flag,
             logger: Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() },
-            sight: { [self] in sight.withLock { $0 } })
+            sight: reading ?? { [self] in sight.withLock { $0 } })
         running.withLock { $0 = Task { await recorder.run() } }
     }
 

@@ -1,0 +1,68 @@
+import Synchronization
+import TES
+import TaskCore
+
+/// A recorder's store that notes each write, and does with it what a test says.
+final class ScriptedStore: RecorderStore {
+    /// What becomes of a call.
+    enum Fate: Sendable {
+        case passes
+        /// The store is away.
+        case fails
+        /// Its caller was killed before the store had it, or before it had the answer: it never goes on.
+        case cutBefore, cutAfter
+    }
+
+    private let store: any RecorderStore
+    /// - Parameter number: of the call, from 0.
+    private let fate: @Sendable (_ number: Int) -> Fate
+    private let state = Mutex<(calls: Int, records: [AttemptRecord])>((0, []))
+
+    /// How often it was called.
+    var calls: Int { state.withLock { $0.calls } }
+    /// What was to be recorded.
+    var records: [AttemptRecord] { state.withLock { $0.records } }
+
+    init(_ store: any RecorderStore, fate: @escaping @Sendable (_ number: Int) -> Fate = { _ in .passes }) {
+        self.store = store
+        self.fate = fate
+    }
+
+    func now() -> Timestamp { store.now() }
+
+    private func next(_ record: AttemptRecord?) -> Fate {
+        let number = state.withLock { state in
+            if let record { state.records.append(record) }
+            defer { state.calls += 1 }
+            return state.calls
+        }
+        return fate(number)
+    }
+
+    private static func neverReturn() async -> Never { while true { try? await Task.sleep(for: .seconds(600)) } }
+
+    private func passing<Value>(
+        _ record: AttemptRecord?, _ call: () async throws(TaskStoreError) -> Value
+    ) async throws(TaskStoreError) -> Value {
+        switch next(record) {
+        case .passes: return try await call()
+        case .fails: throw .unavailable("away")
+        case .cutBefore: await Self.neverReturn()
+        case .cutAfter:
+            _ = try await call()
+            await Self.neverReturn()
+        }
+    }
+
+    func claim(
+        _ key: SubmissionKey, pod: String, metadata: [String: String]
+    ) async throws(TaskStoreError) -> Attempt? {
+        try await passing(nil) { () throws(TaskStoreError) in
+            try await store.claim(key, pod: pod, metadata: metadata)
+        }
+    }
+
+    func record(_ record: AttemptRecord, for key: AttemptKey) async throws(TaskStoreError) -> TESState {
+        try await passing(record) { () throws(TaskStoreError) in try await store.record(record, for: key) }
+    }
+}
