@@ -44,19 +44,6 @@ def test_a_job_that_somebody_deletes_runs_again(client, sh, poiesis):
     assert done["state"] == "COMPLETE" and len(done["logs"]) == 2, system_logs(done)
 
 
-def test_a_recorder_that_is_killed_goes_on(client, sh, poiesis):
-    """The kubelet starts it again; it finds its claim and what happened meanwhile."""
-    task_id = client.create({"executors": [sh("sleep 8; echo done"), sh("echo second")]})
-    pod = poiesis.wait_for_container(task_id, "exec-0")["metadata"]["name"]
-    client.wait(task_id, {"RUNNING"})
-    # There is no shell in the image. As its container's first process it ends by TERM alone; the Pod goes on.
-    poiesis.tasks.run("debug", pod, "--image", poiesis.images.executor, "--target", "trec", "--profile=general", "--quiet",
-                      "--", "kill", "-TERM", "1", check=False)
-    done = client.wait(task_id)
-    assert done["state"] == "COMPLETE" and len(done["logs"]) == 1, system_logs(done)
-    assert [x["stdout"] for x in done["logs"][0]["logs"]] == ["done\n", "second\n"]
-
-
 # --- Volumes --------------------------------------------------------------------------------------
 
 def test_a_claim_that_is_never_bound_ends_the_task(sh, second):

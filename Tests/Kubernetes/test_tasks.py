@@ -46,7 +46,7 @@ def test_folders_come_in_and_go_out(client, sh, services, prefix):
     client.run({
         "inputs": [{"url": f"s3://bucket/{prefix}/tree", "path": "/in", "type": "DIRECTORY"}],
         "outputs": [{"url": f"s3://bucket/{prefix}/copy", "path": "/out", "type": "DIRECTORY"}],
-        "executors": [sh("cp -R /in/. /out/"), sh("find /out -type f | wc -l > /out/count")]})
+        "executors": [sh("cp -R /in/. /out/"), sh("n=$(find /out -type f | wc -l); echo $n > /out/count")]})
     assert services.keys(f"{prefix}/copy") == [f"{prefix}/copy/{x}" for x in ["a", "count", "deep/b", "deep/er/c"]]
     assert services.object(f"{prefix}/copy/count") == b"3\n"
     assert services.object(f"{prefix}/copy/deep/er/c") == b"deep/er/c"
