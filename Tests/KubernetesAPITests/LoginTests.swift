@@ -138,14 +138,13 @@ struct LoginTests {
             let patient = Task { try await client.get(Pod.self, "a") }
             let impatient = Task { try await client.get(Pod.self, "a") }
             while runs(folder) == 0 { try await Task.sleep(for: .milliseconds(5)) }
-            let start = ContinuousClock.now
+            // The plugin ends only when this test lets it: who waits for it here waits for ever.
             impatient.cancel()
             guard case .failure(let error) = await impatient.result else {
                 Issue.record("it was not cancelled")
                 return
             }
             #expect((error as? KubernetesError)?.isCancelled == true)
-            #expect(ContinuousClock.now - start < .seconds(2))
             #expect(server.asked.isEmpty)
             try "".write(toFile: folder + "/go", atomically: true, encoding: .utf8)
             _ = try await patient.value

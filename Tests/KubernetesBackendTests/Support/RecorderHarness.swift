@@ -135,9 +135,9 @@ final class RecorderHarness: Sendable {
     }
 
     func wait(_ what: String, _ condition: () async throws -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(30)
+        let deadline = ContinuousClock.now + .seconds(120)
         while try await !condition() {
-            guard ContinuousClock.now < deadline else { throw TimedOut(description: "not within 30 s: \(what)") }
+            guard ContinuousClock.now < deadline else { throw TimedOut(description: "not within 120 s: \(what)") }
             try await Task.sleep(for: .milliseconds(5))
         }
     }
