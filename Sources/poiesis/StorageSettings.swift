@@ -60,10 +60,7 @@ extension Settings {
 
     /// Certificates that are trusted besides the system's.
     func authorities() throws -> AdditionalAuthorities? {
-        guard let file = text("tls.ca_file", "POIESIS_CA_FILE") else { return nil }
-        do throws(AdditionalAuthorities.Unusable) { return try AdditionalAuthorities(file: file) } catch {
-            throw StartError("tls.ca_file: \(error)")
-        }
+        try text("tls.ca_file", "POIESIS_CA_FILE").map(AdditionalAuthorities.reading)
     }
 
     /// Folders that `file` URLs may reach; each has to exist.
@@ -81,5 +78,18 @@ extension Settings {
             }
             return root
         }
+    }
+}
+
+extension AdditionalAuthorities {
+    fileprivate static func reading(_ file: String) throws -> AdditionalAuthorities {
+        do throws(Unusable) { return try AdditionalAuthorities(file: file) } catch {
+            throw StartError("tls.ca_file: \(error)")
+        }
+    }
+
+    /// Those of `tls.ca_file`, for commands that read no settings but variables.
+    static func named(in environment: [String: String]) throws -> AdditionalAuthorities? {
+        try ["POIESIS_TLS_CA_FILE", "POIESIS_CA_FILE"].compactMap { environment[$0] }.first { !$0.isEmpty }.map(reading)
     }
 }

@@ -9,6 +9,7 @@ import tempfile
 
 import pytest
 
+from harness.certificates import make_certificates
 from harness.client import BUSYBOX
 from harness.database import running_cluster
 from harness.engine import running_engine
@@ -17,6 +18,7 @@ from harness.processes import BUILD
 from harness.registry import running_registry
 from harness.s3 import running_s3
 from harness.server import BINARY, Server, running
+from harness.sts import running_sts
 
 LOGS = BUILD / "logs"
 
@@ -74,7 +76,21 @@ def engine(bare_engine, containers_before):
 def s3(scratch):
     LOGS.mkdir(parents=True, exist_ok=True)
     # Workers that run side by side (pytest -n) each have everything of their own.
-    with running_s3(scratch / "s3", LOGS / f"s3{os.environ.get('PYTEST_XDIST_WORKER', '')}.log") as server:
+    log = LOGS / f"s3{os.environ.get('PYTEST_XDIST_WORKER', '')}.log"
+    log.unlink(missing_ok=True)
+    with running_s3(scratch / "s3", log) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def certificates(scratch):
+    """Of an authority that no system trusts."""
+    return make_certificates(scratch / "certificates")
+
+
+@pytest.fixture
+def sts(s3):
+    with running_sts(s3.endpoint) as server:
         yield server
 
 

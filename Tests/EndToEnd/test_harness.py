@@ -1,5 +1,8 @@
 """The other tests believe what these servers say: so they must really refuse, fail and count as they claim."""
 
+import boto3
+import botocore
+import botocore.config
 import botocore.exceptions
 import psycopg
 import pytest
@@ -9,6 +12,7 @@ from harness.client import BUSYBOX
 from harness.database import running_pooler
 from harness.engine import script
 from harness.processes import processes_of
+from harness.s3 import running_s3
 
 
 def test_engine_has_the_busybox_image(engine):
@@ -34,6 +38,44 @@ def test_s3_refuses_a_wrong_secret(s3):
 def test_s3_refuses_an_unsigned_request(s3):
     s3.bucket("harness")
     assert requests.get(f"{s3.endpoint}/harness").status_code >= 400
+
+
+def amazons_client(sts, token):
+    """STS as Amazon's own client speaks it: the answer, or the error's code."""
+    client = boto3.client("sts", endpoint_url=sts.url, region_name="us-east-1",
+                          config=botocore.config.Config(signature_version=botocore.UNSIGNED))
+    try:
+        return client.assume_role_with_web_identity(RoleArn="arn:aws:iam::123456789012:role/r",
+                                                    RoleSessionName="test", WebIdentityToken=token)["Credentials"]
+    except botocore.exceptions.ClientError as refusal:
+        return refusal.response["Error"]["Code"]
+
+
+def session_client(sts, session):
+    return boto3.client("s3", endpoint_url=sts.url, region_name="us-east-1",
+                        aws_access_key_id=session["AccessKeyId"], aws_secret_access_key=session["SecretAccessKey"],
+                        aws_session_token=session["SessionToken"],
+                        config=botocore.config.Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}))
+
+
+def test_sts_gives_amazons_client_a_session_that_the_storage_takes(sts, s3):
+    s3.put(s3.bucket("harness"), "session", b"content")
+    sts.tokens = {"good-token"}
+    assert amazons_client(sts, "bad-token") == "InvalidIdentityToken"
+    session = amazons_client(sts, "good-token")
+    storage = session_client(sts, session)
+    assert storage.get_object(Bucket="harness", Key="session")["Body"].read() == b"content"
+    sts.expire_all()
+    with pytest.raises(botocore.exceptions.ClientError) as refusal:
+        storage.get_object(Bucket="harness", Key="session")
+    assert refusal.value.response["Error"]["Code"] == "ExpiredToken"
+
+
+def test_s3_over_tls_needs_its_authority(scratch, certificates):
+    with running_s3(scratch / "s3-tls-harness", scratch / "s3-tls-harness.log", certificates=certificates) as s3:
+        s3.put(s3.bucket("harness"), "x", b"content")
+        with pytest.raises(requests.exceptions.SSLError):
+            requests.get(s3.endpoint)
 
 
 def test_http_files_fail_as_often_as_told(http_files):

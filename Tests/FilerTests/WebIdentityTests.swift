@@ -69,7 +69,7 @@ struct WebIdentityTests {
     private func with(
         retries: Int = 0, token: String? = "the/token+1",
         _ answer: @escaping @Sendable (_ target: String, _ time: Int, _ now: Int64) -> [UInt8]?,
-        _ body: (Scene) async throws -> Void
+        body: (Scene) async throws -> Void
     ) async throws {
         let time = Clock()
         let server = AnswerServer { target, count in
@@ -93,76 +93,87 @@ struct WebIdentityTests {
     }
 
     @Test func theExchangeIsTheDocumentedOne() async throws {
-        try await with({ _, _, _ in nil }) { scene in
-            #expect(await scene.stage("x") == nil)
-            #expect(
-                scene.server.bodies.first
-                    == "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fpoiesis&RoleSessionName=poiesis&WebIdentityToken=the%2Ftoken%2B1"
-            )
-            let heads = scene.server.requests.map { $0.lowercased() }
-            #expect(heads.first?.hasPrefix("post / http/1.1\r\n") == true)
-            #expect(heads.first?.contains("content-type: application/x-www-form-urlencoded\r\n") == true)
-            #expect(heads.first?.contains("authorization:") == false)
-            #expect(heads.last?.contains("x-amz-security-token: token-1\r\n") == true)
-            #expect(scene.keys == ["KEY1"])
-        }
+        try await with(
+            { _, _, _ in nil },
+            body: { scene in
+                #expect(await scene.stage("x") == nil)
+                #expect(
+                    scene.server.bodies.first
+                        == "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fpoiesis&RoleSessionName=poiesis&WebIdentityToken=the%2Ftoken%2B1"
+                )
+                let heads = scene.server.requests.map { $0.lowercased() }
+                #expect(heads.first?.hasPrefix("post / http/1.1\r\n") == true)
+                #expect(heads.first?.contains("content-type: application/x-www-form-urlencoded\r\n") == true)
+                #expect(heads.first?.contains("authorization:") == false)
+                #expect(heads.last?.contains("x-amz-security-token: token-1\r\n") == true)
+                #expect(scene.keys == ["KEY1"])
+            })
     }
 
     @Test func manyTransfersShareOneSession() async throws {
-        try await with({ target, _, _ in
-            if target == "/" { usleep(100_000) }
-            return nil
-        }) { scene in
-            #expect(await scene.stage("a", "b", "c", "d", "e", "f") == nil)
-            #expect(scene.exchanges == 1 && scene.keys == Array(repeating: "KEY1", count: 6))
-        }
+        try await with(
+            { target, _, _ in
+                if target == "/" { usleep(100_000) }
+                return nil
+            },
+            body: { scene in
+                #expect(await scene.stage("a", "b", "c", "d", "e", "f") == nil)
+                #expect(scene.exchanges == 1 && scene.keys == Array(repeating: "KEY1", count: 6))
+            })
     }
 
     @Test func aSessionIsRenewedFiveMinutesBeforeItsEndWithTheTokenOfThen() async throws {
-        try await with({ _, _, _ in nil }) { scene in
-            _ = await scene.stage("a")
-            scene.time.advance(minutes: 54)
-            _ = await scene.stage("b")
-            try scene.folders.write("identity", ["token": "another"])
-            scene.time.advance(minutes: 2)
-            _ = await scene.stage("c")
-            #expect(scene.keys == ["KEY1", "KEY1", "KEY2"])
-            #expect(scene.server.bodies.contains { $0.hasSuffix("&WebIdentityToken=another") })
-        }
+        try await with(
+            { _, _, _ in nil },
+            body: { scene in
+                _ = await scene.stage("a")
+                scene.time.advance(minutes: 54)
+                _ = await scene.stage("b")
+                try scene.folders.write("identity", ["token": "another"])
+                scene.time.advance(minutes: 2)
+                _ = await scene.stage("c")
+                #expect(scene.keys == ["KEY1", "KEY1", "KEY2"])
+                #expect(scene.server.bodies.contains { $0.hasSuffix("&WebIdentityToken=another") })
+            })
     }
 
     @Test(arguments: [(400, "ExpiredToken"), (403, "InvalidAccessKeyId")])
     func aSessionThatTheStorageEndedIsRenewed(_ status: Int, _ code: String) async throws {
-        try await with({ target, count, _ in
-            target == "/b/a" && count == 1 ? Self.refusal(code, status: status) : nil
-        }) { scene in
-            #expect(await scene.stage("a") == nil)
-            #expect(scene.keys == ["KEY1", "KEY2"] && scene.exchanges == 2)
-        }
+        try await with(
+            { target, count, _ in
+                target == "/b/a" && count == 1 ? Self.refusal(code, status: status) : nil
+            },
+            body: { scene in
+                #expect(await scene.stage("a") == nil)
+                #expect(scene.keys == ["KEY1", "KEY2"] && scene.exchanges == 2)
+            })
     }
 
     @Test func aRoleWithoutTheRightAsksForNoOtherSession() async throws {
-        try await with({ target, _, _ in
-            target == "/" ? nil : Self.refusal("AccessDenied", status: 403)
-        }) { scene in
-            let said = reason(await scene.stage("a"))
-            #expect(said.contains("check the rights of the role arn:aws:iam::1:role/poiesis"), "\(said)")
-            #expect(scene.exchanges == 1)
-        }
+        try await with(
+            { target, _, _ in
+                target == "/" ? nil : Self.refusal("AccessDenied", status: 403)
+            },
+            body: { scene in
+                let said = reason(await scene.stage("a"))
+                #expect(said.contains("check the rights of the role arn:aws:iam::1:role/poiesis"), "\(said)")
+                #expect(scene.exchanges == 1)
+            })
     }
 
     @Test func aSessionServesToItsEndWhileSTSIsAway() async throws {
-        try await with({ target, count, _ in target == "/" && count > 1 ? Self.refusal("", status: 503) : nil }) {
-            scene in
-            _ = await scene.stage("a")
-            scene.time.advance(minutes: 56)
-            #expect(await scene.stage("b", "c") == nil)
-            // It is asked again half a minute later, not for each request.
-            #expect(scene.exchanges <= 3)
-            scene.time.advance(minutes: 5)
-            #expect(reason(await scene.stage("d")).contains("status 503"))
-            #expect(scene.keys == ["KEY1", "KEY1", "KEY1"])
-        }
+        try await with(
+            { target, count, _ in target == "/" && count > 1 ? Self.refusal("", status: 503) : nil },
+            body: { scene in
+                _ = await scene.stage("a")
+                scene.time.advance(minutes: 56)
+                #expect(await scene.stage("b", "c") == nil)
+                // It is asked again half a minute later, not for each request.
+                #expect(scene.exchanges <= 3)
+                scene.time.advance(minutes: 5)
+                #expect(reason(await scene.stage("d")).contains("status 503"))
+                #expect(scene.keys == ["KEY1", "KEY1", "KEY1"])
+            })
     }
 
     @Test func whatMayWorkLaterIsTriedAgain() async throws {
@@ -174,11 +185,11 @@ struct WebIdentityTests {
                 case ("/", 2): Self.refusal("Throttling", status: 429)
                 default: nil
                 }
-            }
-        ) { scene in
-            #expect(await scene.stage("a") == nil)
-            #expect(scene.exchanges == 3)
-        }
+            },
+            body: { scene in
+                #expect(await scene.stage("a") == nil)
+                #expect(scene.exchanges == 3)
+            })
     }
 
     @Test(arguments: [
@@ -186,26 +197,32 @@ struct WebIdentityTests {
         ("InvalidIdentityToken", 400, "is not accepted"), ("ValidationError", 400, "check AWS_ROLE_ARN"),
     ])
     func aRefusedExchangeIsExplainedWithoutTheToken(_ code: String, _ status: Int, _ word: String) async throws {
-        try await with(retries: 2, { target, _, _ in Self.refusal(code, "no: the/token+1", status: status) }) { scene in
-            let said = reason(await scene.stage("a"))
-            #expect(
-                said.contains(code) && said.contains(word) && said.contains("arn:aws:iam::1:role/poiesis")
-                    && said.contains(scene.server.url("")), "\(said)")
-            #expect(!said.contains("the/token+1"))
-            #expect(scene.exchanges == 1)
-        }
+        try await with(
+            retries: 2, { target, _, _ in Self.refusal(code, "no: the/token+1", status: status) },
+            body: { scene in
+                let said = reason(await scene.stage("a"))
+                #expect(
+                    said.contains(code) && said.contains(word) && said.contains("arn:aws:iam::1:role/poiesis")
+                        && said.contains(scene.server.url("")), "\(said)")
+                #expect(!said.contains("the/token+1"))
+                #expect(scene.exchanges == 1)
+            })
     }
 
     @Test func aMissingTokenIsNamed() async throws {
-        try await with(token: nil, { _, _, _ in nil }) { scene in
-            let said = reason(await scene.stage("a"))
-            #expect(said.contains(scene.folders.path + "/identity/token") && scene.exchanges == 0, "\(said)")
-        }
+        try await with(
+            token: nil, { _, _, _ in nil },
+            body: { scene in
+                let said = reason(await scene.stage("a"))
+                #expect(said.contains(scene.folders.path + "/identity/token") && scene.exchanges == 0, "\(said)")
+            })
     }
 
     @Test func anAnswerThatIsNoSessionIsAnError() async throws {
-        try await with({ target, _, _ in AnswerServer.response("<html>welcome</html>") }) { scene in
-            #expect(reason(await scene.stage("a")).contains("answered without credentials: AWS_ENDPOINT_URL_STS"))
-        }
+        try await with(
+            { target, _, _ in AnswerServer.response("<html>welcome</html>") },
+            body: { scene in
+                #expect(reason(await scene.stage("a")).contains("answered without credentials: AWS_ENDPOINT_URL_STS"))
+            })
     }
 }

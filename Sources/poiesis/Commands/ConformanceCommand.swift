@@ -77,7 +77,8 @@ struct ConformanceCommand: AsyncParsableCommand {
         settings.headers = try header.map(Self.header)
         settings.image = image
         settings.outputURL = outputUrl.map { $0.hasSuffix("/") ? String($0.dropLast()) : $0 }
-        let client = HTTPClient()
+        let client = HTTPClient(
+            trusting: try AdditionalAuthorities.named(in: ProcessInfo.processInfo.environment))
         defer { client.close() }
         let start = Date()
         let (results, stopped) = await ConformanceRun(

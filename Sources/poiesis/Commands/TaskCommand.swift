@@ -30,9 +30,10 @@ struct ServerOptions: ParsableArguments {
 
     /// Runs a command's work with a transport; what goes wrong is told in one sentence.
     func withTransport(_ body: (HTTPTransport) async throws -> Void) async throws {
-        let client = HTTPClient()
-        let server = url ?? ProcessInfo.processInfo.environment["POIESIS_URL"] ?? "http://127.0.0.1:8000"
+        let environment = ProcessInfo.processInfo.environment
+        let server = url ?? environment["POIESIS_URL"] ?? "http://127.0.0.1:8000"
         do {
+            let client = HTTPClient(trusting: try AdditionalAuthorities.named(in: environment))
             try await body(HTTPTransport(url: server, client: client))
             client.close()
         } catch let code as ExitCode {

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import http.server
+import ssl
 import threading
 import time
 import urllib.parse
@@ -90,11 +91,15 @@ def _handler(files):
 
 
 @contextlib.contextmanager
-def running_http_files():
+def running_http_files(certificates=None):
     files = HTTPFiles("")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(files))
     server.daemon_threads = True
-    files.url = f"http://127.0.0.1:{server.server_port}"
+    if certificates:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificates.server, certificates.key)
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    files.url = f"{'https' if certificates else 'http'}://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -17,26 +17,31 @@ SECRET = "poiesis/test+secret"  # the characters that a careless signer trips ov
 class S3:
     """Buckets are folders below `root`."""
 
-    def __init__(self, port, root):
-        self.endpoint = f"http://127.0.0.1:{port}"
+    def __init__(self, port, root, key=KEY, secret=SECRET, certificates=None):
+        self.port = port
+        self.endpoint = f"{'https' if certificates else 'http'}://127.0.0.1:{port}"
         self.root = root
+        self.key = key
+        self.secret = secret
+        self.verify = str(certificates.authority) if certificates else None
 
     def environment(self, **more):
         """What a server needs in order to use it."""
-        return {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1",
+        return {"AWS_ACCESS_KEY_ID": self.key, "AWS_SECRET_ACCESS_KEY": self.secret, "AWS_REGION": "us-east-1",
                 "AWS_ENDPOINT_URL_S3": self.endpoint, **more}
 
     def bucket(self, name):
         (self.root / name).mkdir(exist_ok=True)
         return name
 
-    def client(self, secret=SECRET):
+    def client(self, secret=None):
         # Checksums only where they are required: botocore's newer ones confuse servers that do not know them.
         config = botocore.config.Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1},
                                         request_checksum_calculation="when_required",
                                         response_checksum_validation="when_required")
-        return boto3.client("s3", endpoint_url=self.endpoint, region_name="us-east-1", aws_access_key_id=KEY,
-                            aws_secret_access_key=secret, config=config)
+        return boto3.client("s3", endpoint_url=self.endpoint, region_name="us-east-1",
+                            aws_access_key_id=self.key, aws_secret_access_key=secret or self.secret, config=config,
+                            verify=self.verify)
 
     def put(self, bucket, key, body):
         self.client().put_object(Bucket=bucket, Key=key, Body=body)
@@ -51,18 +56,20 @@ class S3:
 
 
 @contextlib.contextmanager
-def running_s3(root, log):
+def running_s3(root, log, key=KEY, secret=SECRET, port=None, certificates=None):
+    """With certificates it speaks HTTPS alone."""
     root.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     rclone = pathlib.Path(sys.executable).parent / "rclone"
-    with open(log, "wb") as output:
+    tls = ["--cert", certificates.server, "--key", certificates.key] if certificates else []
+    with open(log, "ab") as output:
         process = subprocess.Popen(
-            [rclone, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", f"{KEY},{SECRET}",
+            [rclone, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", f"{key},{secret}", *tls,
              "--vfs-cache-mode", "off", "--dir-cache-time", "0s", "--config", "/dev/null", str(root)],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=end_with_us)
     try:
         wait_until(lambda: port_answers(port), "the S3 server answers", 20)
-        yield S3(port, root)
+        yield S3(port, root, key, secret, certificates)
     finally:
         process.terminate()
         process.wait(10)

@@ -10,9 +10,8 @@ final class AnswerServer: Sendable {
     private let listener: Int32
     private let port: UInt16
     private let answer: Answer
-    private let seen = Mutex<[String]>([])
-    private let heads = Mutex<[String]>([])
-    private let contents = Mutex<[String]>([])
+    /// In the order in which they came to be answered.
+    private let seen = Mutex<[(target: String, head: String, body: String)]>([])
 
     init(_ answer: @escaping Answer) {
         self.answer = answer
@@ -40,12 +39,12 @@ final class AnswerServer: Sendable {
     }
 
     func url(_ path: String) -> String { "http://127.0.0.1:\(port)\(path)" }
-    var targets: [String] { seen.withLock { $0 } }
+    var targets: [String] { seen.withLock { $0.map(\.target) } }
     /// The requests' lines and headers.
-    var requests: [String] { heads.withLock { $0 } }
+    var requests: [String] { seen.withLock { $0.map(\.head) } }
 
     /// The requests' bodies.
-    var bodies: [String] { contents.withLock { $0 } }
+    var bodies: [String] { seen.withLock { $0.map(\.body) } }
 
     func close() {
         shutdown(listener, Int32(SHUT_RDWR))
@@ -84,13 +83,12 @@ final class AnswerServer: Sendable {
             body += buffer[..<count]
             left -= count
         }
-        contents.withLock { $0.append(String(decoding: body, as: UTF8.self)) }
-        heads.withLock { $0.append(String(decoding: request, as: UTF8.self)) }
-        let target =
-            String(decoding: request, as: UTF8.self).split(separator: " ").dropFirst().first.map(String.init) ?? ""
+        let head = String(decoding: request, as: UTF8.self)
+        let target = head.split(separator: " ").dropFirst().first.map(String.init) ?? ""
+        let text = String(decoding: body, as: UTF8.self)
         let time = seen.withLock { seen in
-            seen.append(target)
-            return seen.count { $0 == target }
+            seen.append((target, head, text))
+            return seen.count { $0.target == target }
         }
         let bytes = answer(target, time)
         var written = 0
