@@ -50,7 +50,7 @@ class Services:
     def start(self):
         # A child of the shell: the kernel keeps signals such as STOP from a container's first process.
         storage = f"mkdir -p /data/bucket && rclone serve s3 --addr 0.0.0.0:8333 --auth-key '{KEY},{self.secret}' " \
-                  "--vfs-cache-mode off --dir-cache-time 0s --config /dev/null /data & echo $! > /data/pid; wait"
+                  "--vfs-cache-mode off --config /dev/null /data & echo $! > /data/pid; wait"
         self.kubectl.apply([
             {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "postgresql"}, "stringData": {"password": self.password}},
             self._service("database", 5432), self._service("storage", 8333),
