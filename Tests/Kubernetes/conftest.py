@@ -173,6 +173,7 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.section("times")
     for what in dict.fromkeys(what for what, _ in times):
         values = [seconds for name, seconds in times if name == what]
+        unit = "  " if "ratio" in what else " s"
         terminalreporter.write_line(
-            f"{what:<60} {statistics.median(values):8.2f} s"
+            f"{what:<60} {statistics.median(values):8.2f}{unit}"
             + (f"   ({min(values):.2f} to {max(values):.2f}, {len(values)} times)" if len(values) > 1 else ""))

@@ -113,6 +113,8 @@ class Installation:
         configuration["kubernetes"].update({
             "namespace": self.tasks.namespace, "image": self.images.poiesis,
             "secrets": {"database": self.own("poiesis-recorder"), "storage": [self.own("poiesis-storage")]},
+            # Where a node has room for one task, the scheduler lets new Pods overtake those that wait: our own queue is in order.
+            "jobs": {"maximum_live": 2},
             "workspace": {"default_size": 100_000_000, "largest_empty_dir": 1_000_000_000},
             "allowed": {"node_selector_keys": ["kubernetes.io/hostname", "poiesis.io/no-node-has-this"]},
             **self._settings})
