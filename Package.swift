@@ -166,7 +166,10 @@ let package = Package(
                 "Filer", "HTTPClient", "KubernetesAPI", "KubernetesBackend", "KubernetesFake", "LocalSystem",
                 "Orchestrator", "TES", "TaskCore", "TaskStore", logging,
             ],
-            exclude: ["Golden", "Recordings", "expected.json", "expected-own.json"]),
+            exclude: [
+                "Golden", "Recordings", "expected.json", "expected-own.json", "expected-trec.json",
+                "expected-trec-own.json",
+            ]),
         .target(
             name: "KubernetesFake", dependencies: [nioCore, nioHTTP1, nioPosix], path: "Tests/KubernetesFake"),
         .testTarget(name: "KubernetesFakeTests", dependencies: ["KubernetesFake"]),
