@@ -135,6 +135,12 @@ let package = Package(
 
         .executableTarget(name: "json-benchmark", dependencies: ["TES"], path: "Benchmarks/json-benchmark"),
 
+        .executableTarget(
+            name: "cluster-benchmark",
+            dependencies: [
+                "HTTPClient", "KubernetesAPI", "KubernetesBackend", "KubernetesFake", "TES", "TaskCore", logging,
+            ], path: "Benchmarks/cluster-benchmark"),
+
         // Tests
         .target(name: "TestServers", dependencies: ["LocalSystem"], path: "Tests/TestServers"),
         .testTarget(

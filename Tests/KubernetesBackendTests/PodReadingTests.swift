@@ -288,10 +288,10 @@ struct PodReadingTests {
             ("a name that is none", try stuck("exec-1", "InvalidImageName", ended: staged), .image, .executor(1)),
             ("our own image", try stuck("trec", "ErrImagePull"), .image, .trec),
             ("a Secret", try stuck("trec", "CreateContainerConfigError"), .configuration, .trec),
-            ("a crashing recorder", try stuck("trec", "CrashLoopBackOff"), .recorder, .trec),
+            ("a crashing recorder", try stuck("trec", "CrashLoopBackOff"), .recorderEnds, .trec),
             (
                 "a recorder that ended", try pod(phase: "Pending", ended: ["trec": end(1)], running: ["tif"]),
-                .recorder, .trec
+                .recorderEnds, .trec
             ),
             ("a recorder that does not claim", try pod(phase: "Pending", running: ["trec", "tif"]), .recorder, .trec),
             ("volumes", try pod(phase: "Pending", isReadyToStart: false), .mount, nil),
