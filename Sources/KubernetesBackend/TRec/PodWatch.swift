@@ -5,16 +5,23 @@ import Synchronization
 package struct PodSight: Hashable, Sendable {
     /// Executors whose container has ended. While a Pod is being deleted none shows here before all have.
     package var ended: Set<Int>
+    /// The digest of each executor's image, `sha256:…`, once it was started.
+    package var digests: [Int: String]
 
-    package init(ended: Set<Int>) { self.ended = ended }
+    package init(ended: Set<Int>, digests: [Int: String] = [:]) {
+        self.ended = ended
+        self.digests = digests
+    }
 
     /// What a Pod's status says of its executors.
     package init(_ pod: Pod) {
-        ended = Set(
-            (pod.status?.initContainerStatuses ?? []).compactMap { status in
-                guard status.state?.terminated != nil, status.name.hasPrefix("exec-") else { return nil }
-                return Int(status.name.dropFirst(5))
-            })
+        self.init(ended: [])
+        for status in pod.status?.initContainerStatuses ?? [] {
+            guard status.name.hasPrefix("exec-"), let position = Int(status.name.dropFirst(5)) else { continue }
+            if status.state?.terminated != nil { ended.insert(position) }
+            // `NAME@sha256:…` of an image that was pulled, else the image's own id.
+            if let digest = status.imageID.split(separator: "@").last { digests[position] = String(digest) }
+        }
     }
 }
 
