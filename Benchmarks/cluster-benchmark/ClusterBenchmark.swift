@@ -74,10 +74,9 @@ struct ClusterBenchmark {
                         var request = APIRequest("GET", path)
                         request.query = [("limit", "250")] + (token.map { [("continue", $0)] } ?? [])
                         let body = try await client.send(request).body
-                        token = String(decoding: body.prefix(1000), as: UTF8.self).firstMatch(
-                            of: /"continue":"([^"]+)"/
-                        )
-                        .map { String($0.1) }
+                        // The list's own metadata stands before its items, or after them.
+                        let ends = String(decoding: body.prefix(500) + body.suffix(500), as: UTF8.self)
+                        token = ends.firstMatch(of: /"continue":"([^"]+)"/).map { String($0.1) }
                     } while token != nil
                 }
             }
