@@ -220,10 +220,14 @@ package struct ControllerMatrix: Sendable {
         return decision
     }
 
-    /// Some executor has ended with an error, be it one that counts or not.
+    /// Some executor has ended with an error, be it one that counts or not, or was ended for its time or memory.
     private func hasFailedExecutor(_ pod: PodReading) -> Bool {
         pod.executors.contains { _, container in
-            if case .ended(let code) = ExecutorEnd(container) { code != 0 } else { false }
+            switch ExecutorEnd(container) {
+            case .ended(let code): code != 0
+            case .overWalltime, .outOfMemory: true
+            case .none, .stopped, .notStarted, .lost, .unreported: false
+            }
         }
     }
 
