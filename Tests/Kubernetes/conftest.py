@@ -34,6 +34,12 @@ def pytest_configure():
     signal.signal(signal.SIGTERM, interrupt)
 
 
+def pytest_collection_modifyitems(items):
+    # What tells most in the least time comes first. The times come before what restarts everything.
+    order = ["test_contract", "test_tasks", "test_cancel", "test_times", "test_faults", "test_conformance"]
+    items.sort(key=lambda item: order.index(item.module.__name__) if item.module.__name__ in order else len(order))
+
+
 @pytest.fixture(scope="session")
 def say(request):
     """Tells on the terminal what goes on: setting up takes minutes."""

@@ -107,7 +107,8 @@ class Installation:
 
     def _configured(self, document):
         document["metadata"]["namespace"] = self.system.namespace
-        configuration = yaml.safe_load(document["data"]["config.yaml"])
+        text = document["data"]["config.yaml"]
+        configuration = yaml.safe_load(text.replace("poiesis-system", self.system.namespace))
         configuration["s3"] = {"endpoint": self.services.endpoint}
         configuration["kubernetes"].update({
             "namespace": self.tasks.namespace, "image": self.images.poiesis,
