@@ -25,18 +25,40 @@ package struct PodSight: Hashable, Sendable {
     }
 }
 
-/// Reads this Pod each second from the first question on, beside the recorder's work: an API server that does not answer holds up
-/// nothing.
+/// Reads this Pod beside the recorder's work, so that an API server that does not answer holds up nothing: once to learn what ran, and
+/// each second once the recorder waits for containers to end.
 final class PodWatch: Sendable {
     private let read: @Sendable () async -> PodSight?
-    private let state = Mutex<(sight: PodSight?, reading: Task<Void, Never>?)>((nil, nil))
+    private let state = Mutex(State())
+
+    private struct State {
+        var sight: PodSight?
+        var glance: Task<Void, Never>?
+        var reading: Task<Void, Never>?
+    }
 
     /// - Parameter read: nil where the Pod could not be read.
     init(_ read: @escaping @Sendable () async -> PodSight?) { self.read = read }
 
-    deinit { state.withLock { $0.reading }?.cancel() }
+    deinit {
+        state.withLock { state in
+            state.glance?.cancel()
+            state.reading?.cancel()
+        }
+    }
 
-    /// What was seen last; nil before the first answer.
+    /// What was seen last, without looking again.
+    var seen: PodSight? { state.withLock { $0.sight } }
+
+    /// Looks once.
+    func glance() {
+        state.withLock { state in
+            guard state.glance == nil else { return }
+            state.glance = Task { [read, weak self] in if let sight = await read() { self?.keep(sight) } }
+        }
+    }
+
+    /// What was seen last; nil before the first answer. From the first question on it looks each second.
     func latest() -> PodSight? {
         state.withLock { state in
             if state.reading == nil {

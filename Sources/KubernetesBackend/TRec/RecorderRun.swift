@@ -72,8 +72,8 @@ struct RecorderRun {
                 try folder.control.give(.skip, to: position)
             }
             try folder.write(FilerPlan(principal: attempt.principal, task: task), for: .tof)
-            // It begins to read: until the outputs are uploaded it knows which images ran.
-            _ = watch.latest()
+            // Until the outputs are uploaded it knows which images ran.
+            watch.glance()
         }
         guard let uploads = try folder.result(of: .tof) else { return nil }
         return try await finish(cause, uploads)
@@ -153,7 +153,7 @@ struct RecorderRun {
 
     private func finish(_ cause: CauseSummary, _ record: AttemptRecord) async throws(FileError) -> Recorder.End {
         var record = record
-        for (position, digest) in watch.latest()?.digests ?? [:] where position < task.executors.count {
+        for (position, digest) in watch.seen?.digests ?? [:] where position < task.executors.count {
             record.metadata["image_digest[\(task.executors[position].image)]"] = digest
         }
         AttemptOutcome.close(&record, cause: cause, attempt: attempt.key.number)

@@ -146,8 +146,8 @@ struct TRecCommand: AsyncParsableCommand {
 
         // Ten thousand Pods must not hold ten thousand connections: each write has one of its own.
         let pool = PostgresPool(
-            url: try databaseURL(try variable("POIESIS_DATABASE_FILE")), connections: 1,
-            idleLimit: .milliseconds(100))
+            connections: 1, idleLimit: .milliseconds(100),
+            url: try Settings.databaseURL(file: try variable("POIESIS_DATABASE_FILE")))
         let store = PostgresTaskStore(
             pool: pool, metadata: ["vm_price_per_hour_usd": settings.text("vm_price_per_hour_usd") ?? "0"],
             logger: logger, localClock: Composition.clock)
@@ -186,12 +186,5 @@ struct TRecCommand: AsyncParsableCommand {
                 "this Pod cannot be read: which executors were killed stays unknown", metadata: ["reason": "\(error)"])
             return nil
         }
-    }
-
-    private func databaseURL(_ path: String) throws -> String {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw StartError("the file \(path) with the database's URL cannot be read")
-        }
-        return String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
     }
 }
