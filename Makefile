@@ -61,6 +61,8 @@ bench: build ## measure; figures go to docs/performance.md
 	@Benchmarks/run
 	swift build -c release --product json-benchmark
 	@$(RELEASE)/json-benchmark
+	swift build -c release --product cluster-benchmark
+	@$(RELEASE)/cluster-benchmark
 
 bench-lists: build ## measure lists of 1,000,000 tasks (about 15 minutes, 6 GB below /tmp)
 	@Benchmarks/lists

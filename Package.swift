@@ -135,6 +135,12 @@ let package = Package(
 
         .executableTarget(name: "json-benchmark", dependencies: ["TES"], path: "Benchmarks/json-benchmark"),
 
+        .executableTarget(
+            name: "cluster-benchmark",
+            dependencies: [
+                "HTTPClient", "KubernetesAPI", "KubernetesBackend", "KubernetesFake", "TES", "TaskCore", logging,
+            ], path: "Benchmarks/cluster-benchmark"),
+
         // Tests
         .target(name: "TestServers", dependencies: ["LocalSystem"], path: "Tests/TestServers"),
         .testTarget(
@@ -166,7 +172,10 @@ let package = Package(
                 "Filer", "HTTPClient", "KubernetesAPI", "KubernetesBackend", "KubernetesFake", "LocalSystem",
                 "Orchestrator", "TES", "TaskCore", "TaskStore", logging,
             ],
-            exclude: ["Golden", "Recordings", "expected.json", "expected-own.json"]),
+            exclude: [
+                "Golden", "Recordings", "expected.json", "expected-own.json", "expected-trec.json",
+                "expected-trec-own.json",
+            ]),
         .target(
             name: "KubernetesFake", dependencies: [nioCore, nioHTTP1, nioPosix], path: "Tests/KubernetesFake"),
         .testTarget(name: "KubernetesFakeTests", dependencies: ["KubernetesFake"]),

@@ -1,3 +1,4 @@
+import Filer
 package import KubernetesAPI
 import TaskCore
 
@@ -54,9 +55,9 @@ extension KubernetesConfiguration.StorageLogin {
         self.init(secret: halves[0], scope: scope)
     }
 
+    /// Whether `tif` and `tof` can read it.
     static func isScope(_ text: String) -> Bool {
-        ["http://", "https://", "s3://"].contains { text.hasPrefix($0) && text.utf8.count > $0.utf8.count }
-            && !text.contains(",")
+        !text.contains(",") && (try? S3Login("/folder=" + text)) != nil
     }
 }
 

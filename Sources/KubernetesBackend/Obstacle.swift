@@ -9,8 +9,10 @@ package struct Obstacle: Hashable, Sendable {
         case image
         /// A container cannot be made: a Secret is missing, say.
         case configuration
-        /// The recorder keeps ending, or does not claim the task: none where it has.
+        /// The recorder does not claim the task: none where it has.
         case recorder
+        /// The recorder keeps ending.
+        case recorderEnds
         /// Sandbox, network or volumes cannot be set up.
         case mount
         /// The workspace's claim is not bound.
@@ -43,6 +45,9 @@ package struct Obstacle: Hashable, Sendable {
 
     /// Whether the two are the same one: texts hold names and numbers that differ with each try.
     package func isSame(as other: Obstacle) -> Bool { kind == other.kind && part == other.part }
+
+    /// A recorder that keeps ending runs for a moment in between.
+    var concernsRecorder: Bool { kind == .recorder || kind == .recorderEnds }
 
     private static let imageReasons: Set = [
         "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError",
@@ -82,9 +87,10 @@ package struct Obstacle: Hashable, Sendable {
             self.init(.mount, text: "its volumes or its network cannot be set up")
         } else if let end = trec?.end, pod.executors.first?.container.end == nil {
             let said = end.message.isEmpty ? "" : ": " + end.message
-            self.init(.recorder, part: .trec, text: "its recorder (trec) keeps ending, with status \(end.code)\(said)")
+            self.init(
+                .recorderEnds, part: .trec, text: "its recorder (trec) keeps ending, with status \(end.code)\(said)")
         } else if trec?.waitingReason?.name == "CrashLoopBackOff" {
-            self.init(.recorder, part: .trec, text: "its recorder (trec) keeps ending")
+            self.init(.recorderEnds, part: .trec, text: "its recorder (trec) keeps ending")
         } else if trec?.isRunning == true, pod.executors.first?.container.end == nil {
             self.init(.recorder, part: .trec, text: "its recorder (trec) runs, but does not claim the task")
         } else {

@@ -15,7 +15,7 @@ extension Obstacle {
                 reason: "the image of \(part.words) cannot be had: \(text). This server's operator has to correct it.")
         case (.configuration, let part?):
             return .cannotStart(reason: "the container of \(part.words) could not be made \(lasted): \(text)")
-        case (.recorder, _):
+        case (.recorder, _), (.recorderEnds, _):
             return .cannotStart(
                 reason: "\(text), \(lasted). The logs of the Pod's container trec tell this server's operator why.")
         case (.mount, _):

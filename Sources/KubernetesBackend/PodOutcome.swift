@@ -97,6 +97,7 @@ package struct PodOutcome: Hashable, Sendable {
             return .engineFailed(position: position, reason: reason)
         }
         let parts = [PodPart.tif, .tof, .ack].compactMap { part in pod[part]?.end.map { (part, $0) } }
+        if hasDoneAll(pod, task) { return .completed }
         for (part, end) in parts where !(pod.isDeleting && end.neverStarted) {
             if let cause = failure(part, end) { return cause }
         }
@@ -113,6 +114,17 @@ package struct PodOutcome: Hashable, Sendable {
             return .hostLost(reason: "the node \(pod.node ?? "of its Pod") lost its containers")
         }
         return .hostLost(reason: "its Pod was stopped from outside, or its network was lost")
+    }
+
+    /// Everything was done, and only the recorder's word of it never came: its database was away for too long.
+    private static func hasDoneAll(_ pod: PodReading, _ task: TESTask) -> Bool {
+        guard pod[.ack]?.end?.report?.words == PodFolder.noVerdict, pod[.tof]?.end?.code == 0,
+            pod[.tof]?.end?.report?.words.isEmpty == true, pod.executors.count == task.executors.count
+        else { return false }
+        return pod.executors.allSatisfy { position, container in
+            guard case .ended(let code) = ExecutorEnd(container) else { return false }
+            return code == 0 || position < task.executors.count && task.executors[position].ignoreError == true
+        }
     }
 
     private static func gone(_ pod: PodReading) -> String {

@@ -123,6 +123,7 @@ extension TaskPodRenderer {
 
     private func partSecurity(_ name: String) -> SecurityContext {
         var security = SecurityContext(allowPrivilegeEscalation: false, capabilities: Capabilities(drop: ["ALL"]))
+        security.readOnlyRootFilesystem = true
         if isRestricted { return security }
         if name == "tif" || name == "tof" {
             security.runAsUser = 0

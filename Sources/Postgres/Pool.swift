@@ -24,7 +24,7 @@ package final class PostgresPool: Sendable {
         var closing: CheckedContinuation<Void, Never>?
     }
 
-    private let url: String
+    private let url: @Sendable () -> String
     private let idleLimit: Duration?
     private let state = Mutex(State())
     private let available: Semaphore
@@ -32,8 +32,13 @@ package final class PostgresPool: Sendable {
     /// - Parameters:
     ///   - url: a libpq connection string or URL.
     ///   - connections: how many batches run at once.
+    package convenience init(url: String, connections: Int) { self.init(connections: connections) { url } }
+
+    /// - Parameters:
+    ///   - connections: how many batches run at once.
     ///   - idleLimit: a connection that had nothing to do for so long is closed; nil keeps it.
-    package init(url: String, connections: Int, idleLimit: Duration? = nil) {
+    ///   - url: gives the connection string or URL for each new connection: a password in it may have changed.
+    package init(connections: Int, idleLimit: Duration? = nil, url: @escaping @Sendable () -> String) {
         self.url = url
         self.idleLimit = idleLimit
         available = Semaphore()
@@ -139,7 +144,7 @@ package final class PostgresPool: Sendable {
             if let open = connection.take() {
                 current = open
             } else {
-                current = try Connection(url: url, usesNames: state.withLock { $0.namesWork })
+                current = try Connection(url: url(), usesNames: state.withLock { $0.namesWork })
             }
             let result: Result<[PostgresResult], PostgresError>
             do throws(PostgresError) {

@@ -74,7 +74,14 @@ package struct SchemaSetup: Sendable {
             case .none: return
             case .create: wasFirst = try await create()
             case .apply(let migration, let phase): wasFirst = try await apply(migration, phase)
-            case .replaceFunctions: wasFirst = try await replaceFunctions(state?.version ?? 1)
+            case .replaceFunctions:
+                do {
+                    wasFirst = try await replaceFunctions(state?.version ?? 1)
+                } catch PostgresError.refused(let message) where message.sqlState == "42501" {
+                    // Those that are there serve this program, too; a role of its own may not replace them.
+                    report("the database's functions are another version's, and stay: their owner's to replace")
+                    return
+                }
             }
             if wasFirst { try await SchemaRoles.renew(pool) }
             // What is left of a schema, without a row in `instance`, looks like somebody faster each time.

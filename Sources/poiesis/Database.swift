@@ -5,6 +5,9 @@ import ServiceLifecycle
 import TaskCore
 import TaskStore
 
+/// Gives the URL of a database for each new connection.
+typealias DatabaseURL = @Sendable () -> String
+
 /// The given database, or the private one, which ends with the program and is started again when it ends before.
 final class Database: Service {
     let pool: PostgresPool
@@ -13,11 +16,11 @@ final class Database: Service {
     private let privateServer: PrivatePostgres?
     private let logger: Logger
 
-    private init(url: String, privateServer: PrivatePostgres?, logger: Logger) {
+    private init(url: @escaping DatabaseURL, privateServer: PrivatePostgres?, logger: Logger) {
         self.logger = logger
         self.privateServer = privateServer
-        pool = PostgresPool(url: url, connections: 8)
-        searchPool = PostgresPool(url: url, connections: 2)
+        pool = PostgresPool(connections: 8, url: url)
+        searchPool = PostgresPool(connections: 2, url: url)
     }
 
     /// The database of the settings, or the private one in the data folder.
@@ -27,7 +30,7 @@ final class Database: Service {
             return
         }
         let server = try PrivatePostgres(in: data.folder)
-        self.init(url: server.url, privateServer: server, logger: logger)
+        self.init(url: { server.url }, privateServer: server, logger: logger)
         var tries = 0
         while server.isRunning {
             if (try? await pool.run("SELECT 1")) != nil { break }
@@ -46,7 +49,7 @@ final class Database: Service {
     }
 
     /// The database at a URL.
-    convenience init(url: String, logger: Logger) async throws {
+    convenience init(url: @escaping DatabaseURL, logger: Logger) async throws {
         self.init(url: url, privateServer: nil, logger: logger)
         try await Self.checkVersion(pool)
     }
@@ -110,16 +113,27 @@ final class Database: Service {
 }
 
 extension Settings {
-    /// The database's URL, as it is or from a file that nobody else may read.
-    func databaseURL() throws -> String? {
-        if let url = text("database") { return url }
-        guard let path = text("database_file") else { return nil }
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw StartError("the file \(path) with the database's URL cannot be read; database_file names it")
+    /// The URL of the database, or what gives it anew for each connection where a file holds it: its password may change.
+    func databaseURL() throws -> DatabaseURL? {
+        if let url = text("database") { return { url } }
+        return try text("database_file").map { try Self.databaseURL(file: $0) }
+    }
+
+    /// The URL that a file holds, read for each connection.
+    static func databaseURL(file path: String) throws -> DatabaseURL {
+        @Sendable func read() -> String {
+            let data = FileManager.default.contents(atPath: path) ?? Data()
+            return String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
         }
-        let url = String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
-        guard !url.isEmpty else { throw StartError("the file \(path) with the database's URL is empty") }
-        return url
+        let first = read()
+        guard !first.isEmpty else {
+            throw StartError("the file \(path) with the database's URL is missing, empty, or closed to this user")
+        }
+        // For a moment there may be none.
+        return {
+            let url = read()
+            return url.isEmpty ? first : url
+        }
     }
 
     fileprivate func listTimeout() throws -> Duration {

@@ -59,6 +59,7 @@ extension Settings {
                 try reader.set("limits." + key, &limits.obstacles[kind])
             }
         }
+        limits.obstacles[.recorderEnds] = limits.obstacles[.recorder]
         try reader.set("jobs.keep_failed", &limits.keepFailed)
         return limits
     }
@@ -95,11 +96,14 @@ private struct KubernetesReader {
 
     private func number<Number: FixedWidthInteger>(_ key: String) throws -> Number? {
         guard let text = text(key) else { return nil }
-        guard let number = Number(text), number >= 0 else {
-            throw StartError(usage: "kubernetes.\(key) must be a whole number, 0 or more, not \(text)")
+        guard let number = Number(text), (0...Self.largest).contains(Int64(number)) else {
+            throw StartError(usage: "kubernetes.\(key) must be a whole number from 0 to \(Self.largest), not \(text)")
         }
         return number
     }
+
+    /// Of bytes and seconds alike: as microseconds it is still a number.
+    private static let largest: Int64 = 1_000_000_000_000
 
     private func names(_ key: String) -> Set<String> { Set(list(key)) }
 

@@ -36,7 +36,6 @@ struct ClusterBackendTests {
         "what attempts of nobody left behind is removed at the start",
         "a shim that cannot write its result names a full disk",
         "a mount's source that was replaced by a link is never mounted",
-        "an attempt says which image ran",
     ]
 
     static let cases = (BackendCase.everywhere + BackendCase.inContainers).filter { !exceptions.contains($0.name) }

@@ -81,6 +81,32 @@ struct ClusterViewTests {
         #expect(Obstacle(try Self.unschedulable(#"persistentvolumeclaim "data" not found"#))?.kind == .volumeClaim)
     }
 
+    /// Also one that has claimed: it records nothing any more. One end of it is no reason.
+    @Test func aRecorderThatKeepsEndingHasFiveMinutes() throws {
+        let matrix = ControllerMatrix()
+        let claimed = SubmissionRow.held(pod: "pod-1")
+        let running = try Self.pod()
+        var ended = try PodReadingTests.pod(phase: "Pending", ended: ["trec": PodReadingTests.end(1)], running: ["tif"])
+        ended.job = Self.key.objectName
+        var view = ClusterView()
+        _ = view.apply(.changed(try Self.job()), now: Self.at(0))
+        // It stages for two hours.
+        _ = view.apply(.changed(running), now: Self.at(0))
+        #expect(matrix.decide(claimed, view.view(Self.key), now: Self.at(7200)) == ControllerDecision())
+        for (restarts, second) in [7200, 7215, 7240, 7290, 7400].enumerated() {
+            let second = Int64(second)
+            ended.containers[0].restarts = restarts
+            _ = view.apply(.changed(ended), now: Self.at(second))
+            let decision = matrix.decide(claimed, view.view(Self.key), now: Self.at(second))
+            #expect(decision == ControllerDecision([], recheck: restarts < 3 ? nil : Self.at(7500)))
+            _ = view.apply(.changed(running), now: Self.at(second + 10))
+            #expect(matrix.decide(claimed, view.view(Self.key), now: Self.at(second + 10)) == ControllerDecision())
+        }
+        _ = view.apply(.changed(ended), now: Self.at(7420))
+        let decision = matrix.decide(claimed, view.view(Self.key), now: Self.at(7500))
+        #expect(decision.actions == [.end(.stalled), .deleteJob(uid: "job-1")])
+    }
+
     @Test func onlyADeletionThatWasToldIsKnown() throws {
         let (job, pod) = (try Self.job(), try Self.pod())
         var view = ClusterView()

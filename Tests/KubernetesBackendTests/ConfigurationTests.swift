@@ -139,7 +139,7 @@ struct ConfigurationTests {
         #expect(Login(text: "aws") == Login(secret: "aws"))
         #expect(Login(text: "m=https://minio.example:9000") == Login(secret: "m", scope: "https://minio.example:9000"))
         #expect(Login(text: "m=s3://results") == Login(secret: "m", scope: "s3://results"))
-        for text in ["", "M", "m=", "m=s3://", "m=results", "=s3://a", "m=s3://a,b"] {
+        for text in ["", "M", "m=", "m=s3://", "m=results", "=s3://a", "m=s3://a,b", "m=s3://a/b", "m=https://a/b"] {
             #expect(Login(text: text) == nil)
         }
     }

@@ -38,6 +38,46 @@ struct ControllerFaultTests {
         }
     }
 
+    /// Both believe that they lead, as where one has slept: what each writes is conditional, and every task runs once.
+    @Test func twoControllersAtOnceDoNoHarm() async throws {
+        try await ControllerHarness.with(volumeClaim: true, pace: 50) { harness in
+            var ids: [TaskID] = []
+            for _ in 0..<20 { ids.append(try await harness.create(1)) }
+            try await harness.led {
+                try await harness.led {
+                    for id in ids { try await harness.eventuallyOver(id, .complete) }
+                }
+            }
+            for id in ids { #expect(try await harness.task(id).logs?.count == 1) }
+            #expect(harness.requests("POST /apis/batch") <= 2 * ids.count)
+            #expect(await harness.names(.persistentvolumeclaims).isEmpty)
+        }
+    }
+
+    /// What was compacted or came half is read anew, and nothing is judged by it.
+    @Test func halfAListAndACompactedHistoryEndNoTask() async throws {
+        try await ControllerHarness.with(pace: 50, play: Self.staying("exec-0")) { harness in
+            let id = try await harness.create(1)
+            try await harness.led {
+                try await harness.eventually("the executor runs") { await harness.isRunning("exec-0") }
+            }
+            let uid = await harness.cluster.all(.pods).first?["metadata"]["uid"].text
+            let key = SubmissionKey(taskID: id, number: 1)
+            #expect(try await harness.store.claim(key, pod: try #require(uid), metadata: [:]) != nil)
+            harness.server.faults.add(Fault(.halfAnswer, methods: ["GET"], times: 6))
+            try await harness.led {
+                try await pass(200, pace: 50)
+                await harness.cluster.compact()
+                harness.server.faults.add(Fault(.breakWatch(afterLines: 0), watch: true, times: 6))
+                try await pass(200, pace: 50)
+                #expect(try await harness.state(id) == .initializing)
+                #expect(await harness.names(.jobs).count == 1)
+                #expect(try await harness.store.cancel(id, for: .everyone) == .canceling)
+                try await harness.eventuallyOver(id, .canceled)
+            }
+        }
+    }
+
     @Test func aPodIsReadAgainBeforeItIsGivenUp() async throws {
         try await ControllerHarness.with(
             pace: 50, options: ControllerHarness.options { $0.limits.obstacles[.image] = 100 },

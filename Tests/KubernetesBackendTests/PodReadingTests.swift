@@ -251,6 +251,25 @@ struct PodReadingTests {
         }
     }
 
+    /// The recorder's database was away for longer than `ack` waits: what all the others say holds.
+    @Test(arguments: [
+        ("0", "0 oom=no", "5 oom=no", true), ("0 upload-failed", "0 oom=no", "0 oom=no", false),
+        ("0", "1 oom=no", "0 oom=no", false),
+    ])
+    func whatIsDoneIsDoneThoughNobodyRecordedIt(
+        _ upload: String, _ first: String, _ ignored: String, _ isComplete: Bool
+    ) throws {
+        let pod = try Self.pod(
+            phase: "Failed",
+            ended: [
+                "trec": Self.end(0), "tif": Self.end(0, "0"), "exec-0": Self.end(0, first),
+                "exec-1": Self.end(0, ignored), "tof": Self.end(0, upload), "ack": Self.end(1, "1 no verdict came"),
+            ])
+        let outcome = PodOutcome(pod, job: nil, task: Self.task)
+        #expect((outcome.cause == .completed) == isComplete)
+        #expect(outcome.lines.contains(PodOutcome.unreported) == (isComplete || first.hasPrefix("1")))
+    }
+
     @Test func whatIsKnownOfExecutorsIsKept() throws {
         let pod = try Self.pod(
             phase: "Failed",
@@ -288,10 +307,10 @@ struct PodReadingTests {
             ("a name that is none", try stuck("exec-1", "InvalidImageName", ended: staged), .image, .executor(1)),
             ("our own image", try stuck("trec", "ErrImagePull"), .image, .trec),
             ("a Secret", try stuck("trec", "CreateContainerConfigError"), .configuration, .trec),
-            ("a crashing recorder", try stuck("trec", "CrashLoopBackOff"), .recorder, .trec),
+            ("a crashing recorder", try stuck("trec", "CrashLoopBackOff"), .recorderEnds, .trec),
             (
                 "a recorder that ended", try pod(phase: "Pending", ended: ["trec": end(1)], running: ["tif"]),
-                .recorder, .trec
+                .recorderEnds, .trec
             ),
             ("a recorder that does not claim", try pod(phase: "Pending", running: ["trec", "tif"]), .recorder, .trec),
             ("volumes", try pod(phase: "Pending", isReadyToStart: false), .mount, nil),

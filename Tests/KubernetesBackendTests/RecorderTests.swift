@@ -87,8 +87,8 @@ struct RecorderTests {
             try await Task.sleep(for: .milliseconds(300))
             #expect(try await pod.state() == .running)
             pod.sight.withLock { $0 = PodSight(ended: [0]) }
-            try await pod.wait("the end") { try await pod.state() == .executorError }
-            #expect(try pod.folder.verdict() == 1)
+            try await pod.wait("the verdict") { try pod.folder.verdict() == 1 }
+            #expect(try await pod.state() == .executorError)
             #expect(await pod.stop() == .recorded)
             #expect(try pod.turns() == ["run"])
             #expect(try pod.folder.hasPlan(of: .tof) == false)

@@ -8,6 +8,7 @@ import Synchronization
 package final class DockerRuntime: ContainerRuntime {
     private let docker: DockerCommand
     private let folder: String
+    private let files: [String: String]
     private let present = Mutex<Set<String>>([])
     /// Of each container, with its Pod's UID.
     package static let podLabel = "poiesis-kubernetes-fake"
@@ -20,9 +21,12 @@ package final class DockerRuntime: ContainerRuntime {
     /// - Parameters:
     ///   - host: the engine, `unix://SOCKET`.
     ///   - folder: where volumes are kept; the engine must see it under the same path. It is made if it is missing.
-    package init(host: String, folder: String) throws {
+    ///   - files: files of this machine, by their paths in containers named `trec`: how to reach an API server that has no certificate,
+    ///     which a real one tells by variables.
+    package init(host: String, folder: String, files: [String: String] = [:]) throws {
         docker = DockerCommand(host: host)
         self.folder = folder
+        self.files = files
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     }
 
@@ -126,6 +130,9 @@ package final class DockerRuntime: ContainerRuntime {
             }
             let ending = mount["readOnly"] == true ? ",readonly" : ""
             result += ["--mount", "type=bind,source=\(source),target=\(mount["mountPath"].text ?? "")\(ending)"]
+        }
+        if container.name == "trec" {
+            for (path, file) in files { result += ["--mount", "type=bind,source=\(file),target=\(path),readonly"] }
         }
         // `command` stands for the image's ENTRYPOINT and CMD, `args` alone for its CMD.
         let words = (container.command.map { Array($0.dropFirst()) } ?? []) + (container.arguments ?? [])

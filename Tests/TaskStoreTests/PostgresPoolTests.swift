@@ -1,4 +1,5 @@
 import Postgres
+import Synchronization
 import TestServers
 import Testing
 
@@ -42,7 +43,7 @@ struct PostgresPoolTests {
             try #require(try number(try await pool.run("SELECT pg_backend_pid()::bigint")))
         }
         try await with(1) { other in
-            let brief = PostgresPool(url: url, connections: 1, idleLimit: .milliseconds(50))
+            let brief = PostgresPool(connections: 1, idleLimit: .milliseconds(50)) { url }
             let first = try await backend(brief)
             let sql = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1::integer"
             while try number(try await other.run(sql, [.integer(first)])) != 0 {
@@ -53,11 +54,22 @@ struct PostgresPoolTests {
             await #expect(throws: PostgresError.closed) { _ = try await backend(brief) }
 
             // What comes sooner uses the same.
-            let patient = PostgresPool(url: url, connections: 1, idleLimit: .seconds(60))
+            let patient = PostgresPool(connections: 1, idleLimit: .seconds(60)) { url }
             let second = try await backend(patient)
             #expect(try await backend(patient) == second)
             await patient.close()
         }
+    }
+
+    /// A password in a file may be another one when the next connection is made.
+    @Test func eachConnectionAsksForTheURL() async throws {
+        let url = try PostgresCluster.shared.get().url()
+        let current = Mutex("host=/nowhere")
+        let pool = PostgresPool(connections: 1) { current.withLock { $0 } }
+        await #expect(throws: PostgresError.self) { try await pool.run("SELECT 1") }
+        current.withLock { $0 = url }
+        #expect(try await pool.run("SELECT 1").rows.count == 1)
+        await pool.close()
     }
 
     @Test func aBatchGivesItsResultsInOrder() async throws {

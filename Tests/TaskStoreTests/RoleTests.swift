@@ -120,6 +120,25 @@ struct RoleTests {
         await owner.close()
     }
 
+    /// Programs of the version before and after have other functions; one that may not replace them works with those that are there.
+    @Test func aProgramStartsBesideAnothersFunctions() async throws {
+        let url = try await StoreHarness.newDatabase(of: try PostgresCluster.shared.get())
+        let owner = PostgresPool(url: url, connections: 1)
+        try await SchemaSetup.prepare(owner)
+        try await SchemaRoles.make(owner)
+        _ = try await owner.run("UPDATE poiesis.instance SET functions = 'another'")
+        for name in ["poiesis_api", "poiesis_tctl"] {
+            let pool = PostgresPool(url: url.replacing("user=tests", with: "user=\(name)"), connections: 1)
+            try await SchemaSetup.prepare(pool)
+            let store = StoreHarness.postgresStore(pool)
+            try await store.maintain()
+            _ = try await store.createdAt()
+            _ = try await store.statistics()
+            await pool.close()
+        }
+        await owner.close()
+    }
+
     /// A database whose owner never asked for the roles leaves them without rights, whatever they may in another one.
     @Test func anotherDatabaseIsNotTheirs() async throws {
         let cluster = try PostgresCluster.shared.get()

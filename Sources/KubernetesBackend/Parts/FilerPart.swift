@@ -103,6 +103,9 @@ extension PodFolder {
             if let status = (try? verdict()) ?? nil { return PartEnd(status, "\(status)") }
             try? await Task.sleep(for: poll)
         }
-        return PartEnd(1, "1 no verdict came")
+        return PartEnd(1, "1 \(Self.noVerdict)")
     }
+
+    /// What `ack` says when it has waited in vain.
+    static let noVerdict = "no verdict came"
 }

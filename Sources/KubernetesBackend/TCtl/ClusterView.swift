@@ -27,6 +27,9 @@ package struct ClusterView: Sendable {
     /// Jobs that have neither ended nor are being deleted.
     package private(set) var liveJobs = 0
 
+    /// Seconds that a recorder has run after which an end of it is a first one again: so it is for the kubelet's pauses.
+    private static let recorderReset = 600
+
     /// Since when the store answers. Before, no recorder could claim its task.
     package var storeAnswersSince = Timestamp(microseconds: 0)
 
@@ -183,6 +186,10 @@ package struct ClusterView: Sendable {
                 nil
             }
         if let obstacle, let before = entry.obstacle, before.isSame(as: obstacle) {
+            entries[key]?.obstacle = obstacle
+        } else if let obstacle, let before = entry.obstacle, before.concernsRecorder, obstacle.concernsRecorder,
+            now < entry.obstacleSince.adding(seconds: Self.recorderReset)
+        {
             entries[key]?.obstacle = obstacle
         } else if obstacle != nil || entry.obstacle != nil {
             entries[key]?.obstacle = obstacle

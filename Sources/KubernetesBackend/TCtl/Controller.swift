@@ -115,6 +115,9 @@ package final class Controller: Service {
         recorder = EndRecorder(store: store, limits: options.limits)
     }
 
+    /// Whether it leads, has listed the cluster and has compared that with all rows; false again for a moment after each list.
+    package var isReady: Bool { state.withLock { $0.isReady && $0.isCompared } }
+
     /// How many submissions something is kept of.
     package var followed: Int { state.withLock { $0.view.count } }
 
@@ -394,7 +397,7 @@ extension Obstacle.Kind {
     var needsEvents: Bool {
         switch self {
         case .noPod, .mount, .volumeClaim: true
-        case .image, .configuration, .recorder, .nodeSelector, .capacity, .admission, .neverEnds: false
+        case .image, .configuration, .recorder, .recorderEnds, .nodeSelector, .capacity, .admission, .neverEnds: false
         }
     }
 }

@@ -13,7 +13,7 @@ extension Controller {
         switch action {
         case .submit: return try await submitAgain(key)
         case .createVolumeClaim: return try await createVolumeClaim(key, view)
-        case .deleteJob(let uid): try await delete(Job.self, key.objectName, uid: uid)
+        case .deleteJob(let uid): try await deleteJob(key, uid: uid)
         case .deletePod(let name, let uid): try await delete(Pod.self, name, uid: uid)
         case .end(let ending): return try await end(ending, key, row, view)
         case .close:
@@ -144,6 +144,17 @@ extension Controller {
 
     // MARK: Ending
 
+    /// Deletes a submission's Job, and takes it for one that goes until the watch tells: nobody asks twice.
+    private func deleteJob(_ key: SubmissionKey, uid: String) async throws(ControllerError) {
+        try await delete(Job.self, key.objectName, uid: uid)
+        let now = store.now()
+        state.withLock { state in
+            guard var job = state.view.view(key).job, job.uid == uid else { return }
+            job.state = .deleting
+            _ = state.view.apply(.changed(job), now: now)
+        }
+    }
+
     func delete<Object: KubernetesObject>(
         _ type: Object.Type, _ name: String, uid: String
     ) async throws(ControllerError) {
@@ -169,7 +180,7 @@ extension Controller {
         logger.notice(
             "ended an attempt that could not end by itself",
             metadata: ["submission": "\(key.objectName)", "cause": "\(cause.name)"])
-        if ending == .stalledAfterFailure, let job = view.job { try await delete(Job.self, job.name, uid: job.uid) }
+        if ending == .stalledAfterFailure, let job = view.job { try await deleteJob(key, uid: job.uid) }
         // The row is another now.
         state.withLock { _ = $0.dirty.insert(key) }
         return true

@@ -79,9 +79,12 @@ package struct ControllerLimits: Hashable, Sendable {
 
     /// How long an obstacle may last; for ever where there is none. A Pod has two minutes at least to claim its task.
     package var obstacles: [Obstacle.Kind: Int] = [
-        .image: 300, .configuration: 300, .recorder: 300, .admission: 300, .mount: 600, .volumeClaim: 600,
+        .image: 300, .configuration: 300, .recorder: 300, .recorderEnds: 300, .admission: 300, .mount: 600,
+        .volumeClaim: 600,
         .nodeSelector: 600, .neverEnds: 10,
     ]
+    /// How often the recorder of a Pod that has claimed may have been started again before its ends count.
+    package var recorderRestarts = 3
     /// How long a Pod may outlive the end that Kubernetes set for it: then its node is away.
     package var overdue = 60
     /// How long a Job may be without a Pod that had claimed its task.
@@ -196,7 +199,11 @@ package struct ControllerMatrix: Sendable {
         }
         var decision = ControllerDecision(missingClaim(view, job, claim))
         guard let obstacle = view.obstacle, let since = view.obstacleSince else { return decision }
-        if obstacle.kind == .recorder, let pod = view.pod, claim == pod.uid { return decision }
+        if let pod = view.pod, claim == pod.uid {
+            if obstacle.kind == .recorder { return decision }
+            // An end or two of a recorder that goes on where it was are no loss.
+            if obstacle.kind == .recorderEnds, (pod[.trec]?.restarts ?? 0) < limits.recorderRestarts { return decision }
+        }
         // A task that runs has lost its Pod; one that waits may still get it.
         let isPodless = view.pod == nil && claim != nil
         let ending: ControllerEnding = isPodless || obstacle.kind == .neverEnds ? .podEnded : .stalled
@@ -213,10 +220,14 @@ package struct ControllerMatrix: Sendable {
         return decision
     }
 
-    /// Some executor has ended with an error, be it one that counts or not.
+    /// Some executor has ended with an error, be it one that counts or not, or was ended for its time or memory.
     private func hasFailedExecutor(_ pod: PodReading) -> Bool {
         pod.executors.contains { _, container in
-            if case .ended(let code) = ExecutorEnd(container) { code != 0 } else { false }
+            switch ExecutorEnd(container) {
+            case .ended(let code): code != 0
+            case .overWalltime, .outOfMemory: true
+            case .none, .stopped, .notStarted, .lost, .unreported: false
+            }
         }
     }
 

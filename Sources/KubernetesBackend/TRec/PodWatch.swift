@@ -5,31 +5,60 @@ import Synchronization
 package struct PodSight: Hashable, Sendable {
     /// Executors whose container has ended. While a Pod is being deleted none shows here before all have.
     package var ended: Set<Int>
+    /// The digest of each executor's image, `sha256:…`, once it was started.
+    package var digests: [Int: String]
 
-    package init(ended: Set<Int>) { self.ended = ended }
+    package init(ended: Set<Int>, digests: [Int: String] = [:]) {
+        self.ended = ended
+        self.digests = digests
+    }
 
     /// What a Pod's status says of its executors.
     package init(_ pod: Pod) {
-        ended = Set(
-            (pod.status?.initContainerStatuses ?? []).compactMap { status in
-                guard status.state?.terminated != nil, status.name.hasPrefix("exec-") else { return nil }
-                return Int(status.name.dropFirst(5))
-            })
+        self.init(ended: [])
+        for status in pod.status?.initContainerStatuses ?? [] {
+            guard status.name.hasPrefix("exec-"), let position = Int(status.name.dropFirst(5)) else { continue }
+            if status.state?.terminated != nil { ended.insert(position) }
+            // `NAME@sha256:…` of an image that was pulled, else the image's own id.
+            if let digest = status.imageID.split(separator: "@").last { digests[position] = String(digest) }
+        }
     }
 }
 
-/// Reads this Pod each second from the first question on, beside the recorder's work: an API server that does not answer holds up
-/// nothing.
+/// Reads this Pod beside the recorder's work, so that an API server that does not answer holds up nothing: once to learn what ran, and
+/// each second once the recorder waits for containers to end.
 final class PodWatch: Sendable {
     private let read: @Sendable () async -> PodSight?
-    private let state = Mutex<(sight: PodSight?, reading: Task<Void, Never>?)>((nil, nil))
+    private let state = Mutex(State())
+
+    private struct State {
+        var sight: PodSight?
+        var glance: Task<Void, Never>?
+        var reading: Task<Void, Never>?
+    }
 
     /// - Parameter read: nil where the Pod could not be read.
     init(_ read: @escaping @Sendable () async -> PodSight?) { self.read = read }
 
-    deinit { state.withLock { $0.reading }?.cancel() }
+    deinit {
+        state.withLock { state in
+            state.glance?.cancel()
+            state.reading?.cancel()
+        }
+    }
 
-    /// What was seen last; nil before the first answer.
+    /// What was seen last, without looking again.
+    var seen: PodSight? { state.withLock { $0.sight } }
+
+    /// Looks once.
+    func glance() {
+        state.withLock { state in
+            guard state.glance == nil else { return }
+            state.glance = Task { [read, weak self] in if let sight = await read() { self?.keep(sight) } }
+        }
+    }
+
+    /// What was seen last; nil before the first answer. From the first question on it looks each second.
     func latest() -> PodSight? {
         state.withLock { state in
             if state.reading == nil {

@@ -72,6 +72,8 @@ struct RecorderRun {
                 try folder.control.give(.skip, to: position)
             }
             try folder.write(FilerPlan(principal: attempt.principal, task: task), for: .tof)
+            // Until the outputs are uploaded it knows which images ran.
+            watch.glance()
         }
         guard let uploads = try folder.result(of: .tof) else { return nil }
         return try await finish(cause, uploads)
@@ -151,6 +153,9 @@ struct RecorderRun {
 
     private func finish(_ cause: CauseSummary, _ record: AttemptRecord) async throws(FileError) -> Recorder.End {
         var record = record
+        for (position, digest) in watch.seen?.digests ?? [:] where position < task.executors.count {
+            record.metadata["image_digest[\(task.executors[position].image)]"] = digest
+        }
         AttemptOutcome.close(&record, cause: cause, attempt: attempt.key.number)
         switch await stored(record) {
         case .lost: return .lost

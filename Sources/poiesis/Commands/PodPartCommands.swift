@@ -34,14 +34,17 @@ private enum PodPart {
         }
     }
 
-    static func filer(_ program: ProgramOptions, control: String, workspace: String) throws -> FilerPart {
-        let settings = try program.settings([:])
-        let composition = try Composition(
-            settings: settings, logger: try settings.makeLogger(), roots: try settings.fileRoots(), closedFolders: [])
-        do throws(FileError) {
+    /// Its settings are the operator's: what is wrong with them is told where the controller reads it.
+    static func filer(_ program: ProgramOptions, control: String, workspace: String) -> FilerPart {
+        do {
+            let settings = try program.settings([:])
+            let composition = try Composition(
+                settings: settings, logger: try settings.makeLogger(), roots: try settings.fileRoots(),
+                closedFolders: []
+            )
             return try FilerPart(
-                folder: PodFolder(try Folder(control)), workspace: try Folder(workspace), filer: composition.filer)
-        } catch { throw StartError("\(error). This command runs in a task's Pod") }
+                folder: PodFolder(try folder(control)), workspace: try folder(workspace), filer: composition.filer)
+        } catch { exit(PartEnd(1, "\(error)")) }
     }
 }
 
@@ -60,7 +63,7 @@ struct TIFCommand: AsyncParsableCommand {
     func run() async throws {
         PodPart.endAtOnceWhenTold()
         try await StartError.exiting {
-            let part = try PodPart.filer(program, control: control, workspace: workspace)
+            let part = PodPart.filer(program, control: control, workspace: workspace)
             PodPart.exit(await part.stage(shim: try PodPart.folder(shim)))
         }
     }
@@ -79,7 +82,7 @@ struct TOFCommand: AsyncParsableCommand {
     func run() async throws {
         PodPart.endAtOnceWhenTold()
         try await StartError.exiting {
-            PodPart.exit(try await PodPart.filer(program, control: control, workspace: workspace).upload())
+            PodPart.exit(await PodPart.filer(program, control: control, workspace: workspace).upload())
         }
     }
 }
@@ -143,8 +146,8 @@ struct TRecCommand: AsyncParsableCommand {
 
         // Ten thousand Pods must not hold ten thousand connections: each write has one of its own.
         let pool = PostgresPool(
-            url: try databaseURL(try variable("POIESIS_DATABASE_FILE")), connections: 1,
-            idleLimit: .milliseconds(100))
+            connections: 1, idleLimit: .milliseconds(100),
+            url: try Settings.databaseURL(file: try variable("POIESIS_DATABASE_FILE")))
         let store = PostgresTaskStore(
             pool: pool, metadata: ["vm_price_per_hour_usd": settings.text("vm_price_per_hour_usd") ?? "0"],
             logger: logger, localClock: Composition.clock)
@@ -154,11 +157,7 @@ struct TRecCommand: AsyncParsableCommand {
         configuration.missingOutputsFail = try settings.choice("outputs.missing", ["warn", "fail"]) == "fail"
         configuration.metadata = ["pod": pod, "host": variables["NODE_NAME"] ?? "", "namespace": namespace]
         let client = HTTPClient()
-        // Not a home folder's: whose that is nobody knows.
-        let isNamed = variables["KUBECONFIG"] != nil
-        let cluster =
-            try? isNamed
-            ? ClusterConfiguration.find(environment: variables) : ClusterConfiguration.inCluster(environment: variables)
+        let cluster = cluster(variables, logger)
         let kubernetes = cluster.map { KubernetesClient($0, http: client) }
         let recorder = Recorder(
             submission: submission, pod: try variable("POD_UID"), folder: PodFolder(try PodPart.folder(control)),
@@ -177,10 +176,15 @@ struct TRecCommand: AsyncParsableCommand {
         client.close()
     }
 
-    private func databaseURL(_ path: String) throws -> String {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw StartError("the file \(path) with the database's URL cannot be read")
+    /// How to read this Pod; a home folder's kubeconfig is somebody's, not the Pod's.
+    private func cluster(_ variables: [String: String], _ logger: Logger) -> ClusterConfiguration? {
+        do throws(ClusterConfigurationError) {
+            if variables["KUBECONFIG"] != nil { return try .find(environment: variables) }
+            return try .inCluster(environment: variables)
+        } catch {
+            logger.error(
+                "this Pod cannot be read: which executors were killed stays unknown", metadata: ["reason": "\(error)"])
+            return nil
         }
-        return String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
     }
 }

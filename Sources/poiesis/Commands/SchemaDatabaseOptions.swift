@@ -25,7 +25,7 @@ struct SchemaDatabaseOptions: ParsableArguments {
                         "--database URL is missing; the private database of poiesis serve is looked after by its start")
             }
             let history = try history()
-            let pool = PostgresPool(url: url, connections: 1)
+            let pool = PostgresPool(connections: 1, url: url)
             try await body(pool, history)
             await pool.close()
         }

@@ -79,7 +79,7 @@ struct TCtlCommand: AsyncParsableCommand {
             do throws(TaskRefusal) {
                 let pod = try TaskPod(submission, configuration: configuration, instance: instance)
                 return SubmissionObjects(job: pod.job, volumeClaim: pod.volumeClaim)
-            } catch { throw .tooLarge(reason: error.description) }
+            } catch { throw .cannotStart(reason: error.description) }
         }
     }
 }

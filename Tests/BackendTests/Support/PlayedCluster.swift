@@ -51,23 +51,25 @@ struct PlayedCluster: Sendable {
             pool: pool, metadata: [:], logger: logger, localClock: { Timestamp(microseconds: Machine.clock()) })
         try await store.maintain()
 
-        let runtime = try DockerRuntime(host: "unix://" + socket, folder: folder + "/cluster")
+        let kubeconfig = "/etc/poiesis/kubeconfig"
+        let runtime = try DockerRuntime(
+            host: "unix://" + socket, folder: folder + "/cluster", files: [kubeconfig: folder + "/kubeconfig"])
         let cluster = Cluster(timeline: Timeline(.scaled(1)), runtime: runtime)
         let server = try await APIServer.start(cluster)
-        let url = try postgres.tcpURL(name).replacing("tests@", with: "poiesis_recorder@")
-        let kubeconfig = """
+        let text = """
             {"kind": "Config", "current-context": "c", "clusters": [{"name": "c", "cluster": {"server": "\(server.url)"}}],
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "\(namespace)"}}],
             "users": [{"name": "u", "user": {}}]}
             """
-        let data: [String: JSON] = [
-            "url": .string(Data(url.utf8).base64EncodedString()),
-            "kubeconfig": .string(Data(kubeconfig.utf8).base64EncodedString()),
-        ]
+        try Data(text.utf8).write(to: URL(filePath: folder + "/kubeconfig"))
+        let url = try postgres.tcpURL(name).replacing("tests@", with: "poiesis_recorder@")
         await cluster.configure {
             $0.insert(
                 .secrets,
-                ["metadata": ["name": "poiesis-recorder", "namespace": .string(namespace)], "data": .object(data)])
+                [
+                    "metadata": ["name": "poiesis-recorder", "namespace": .string(namespace)],
+                    "data": ["url": .string(Data(url.utf8).base64EncodedString())],
+                ])
         }
         var place = ClusterConfiguration(server: server.url)
         place.namespace = namespace
@@ -77,7 +79,7 @@ struct PlayedCluster: Sendable {
         configuration.gracePeriod = 10
         // The fake has no certificate, as a Pod's own configuration would have it.
         configuration.environment = [
-            "KUBECONFIG": PartPath.database + "/kubeconfig", "POIESIS_LOG_LEVEL": "debug",
+            "KUBECONFIG": kubeconfig, "POIESIS_LOG_LEVEL": "debug",
         ]
         configuration.fileRoots = [
             MountedVolume(path: folder, source: .hostPath(folder), isWritable: true)

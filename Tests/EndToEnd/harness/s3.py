@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import subprocess
 import sys
+import time
 
 import boto3
 import botocore.config
@@ -32,6 +33,8 @@ class S3:
 
     def bucket(self, name):
         (self.root / name).mkdir(exist_ok=True)
+        # What the server knows of its folders may be 50 ms old: with less it does nothing but look.
+        time.sleep(0.1)
         return name
 
     def client(self, secret=None):
@@ -65,7 +68,7 @@ def running_s3(root, log, key=KEY, secret=SECRET, port=None, certificates=None):
     with open(log, "ab") as output:
         process = subprocess.Popen(
             [rclone, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", f"{key},{secret}", *tls,
-             "--vfs-cache-mode", "off", "--dir-cache-time", "0s", "--config", "/dev/null", str(root)],
+             "--vfs-cache-mode", "off", "--dir-cache-time", "50ms", "--config", "/dev/null", str(root)],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=end_with_us)
     try:
         wait_until(lambda: port_answers(port), "the S3 server answers", 20)
