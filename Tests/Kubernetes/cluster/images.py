@@ -62,7 +62,7 @@ def prepare(folder: pathlib.Path, say) -> Images:
             poiesis, executor=os.environ.get("EXECUTOR_IMAGE", "docker.io/library/busybox:1.37"),
             database=os.environ.get("POSTGRES_IMAGE", "docker.io/library/postgres:17"),
             storage=os.environ.get("RCLONE_IMAGE", "docker.io/rclone/rclone:1"))
-    executor, base, services = "poiesis-test/busybox:1", "poiesis-test/postgresql:1", "poiesis-test/services:1"
+    executor, base, services = (f"poiesis-kubernetes/{name}:1" for name in ["busybox", "postgresql", "services"])
     with running_engine() as engine:
         try:
             engine.add_busybox(executor)
