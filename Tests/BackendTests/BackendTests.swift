@@ -4,7 +4,7 @@ import Testing
 /// The contract of every backend, on an engine without isolation: always.
 @Suite("Backend in memory")
 struct InMemoryBackendTests {
-    @Test(.timeLimit(.minutes(3)), arguments: BackendCase.everywhere)
+    @Test(.timeLimit(.minutes(5)), arguments: BackendCase.everywhere)
     func keepsTheContract(_ example: BackendCase) async throws {
         try await example.run(.memory)
     }
@@ -15,7 +15,7 @@ struct InMemoryBackendTests {
     "Backend on a container engine", .serialized,
     .enabled(if: BackendPlace.real != nil, "needs an engine: set POIESIS_TEST_ENGINE=unix://SOCKET"))
 struct ContainerBackendTests {
-    @Test(.timeLimit(.minutes(3)), arguments: BackendCase.everywhere + BackendCase.inContainers)
+    @Test(.timeLimit(.minutes(5)), arguments: BackendCase.everywhere + BackendCase.inContainers)
     func keepsTheContract(_ example: BackendCase) async throws {
         try await example.run(try #require(BackendPlace.real))
     }

@@ -22,7 +22,7 @@ struct DockerEngineTests {
         #"{"State": {"Status": "\#(status)", "Running": \#(status == "running"), "ExitCode": 3}}"#
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func waitingEndsOnlyWithTheContainer() async throws {
         let fake = FakeEngine { line, time in
             if line.hasPrefix("POST") { return (200, #"{"StatusCode": 0}"#) }
@@ -35,7 +35,7 @@ struct DockerEngineTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func whatAnEngineCannotAnswerIsAskedAgain() async throws {
         let fake = FakeEngine { _, _ in (500, #"{"message": "context deadline exceeded"}"#) }
         try await with(fake) { engine in
@@ -48,7 +48,7 @@ struct DockerEngineTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aPullEndsWithTheStreamsError() async throws {
         let progress = String(repeating: #"{"status": "Downloading"}"# + "\n", count: 2000)
         let fake = FakeEngine { line, time in

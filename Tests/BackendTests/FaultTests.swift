@@ -14,7 +14,7 @@ struct FaultTests {
         try await BackendHarness.with(.memory, startsWorker: startsWorker, faults: faults, body)
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aCancelIsRecordedOnlyOnceNothingRuns() async throws {
         let faults = Faults()
         try await with(faults) { harness in
@@ -31,7 +31,7 @@ struct FaultTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aRecordThatTheStoreRefusesEndsTheAttempt() async throws {
         let faults = Faults()
         faults[\.refusesLogs] = true
@@ -43,7 +43,7 @@ struct FaultTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: [(2, nil), (3, "toomanyrequests")] as [(Int, String?)])
+    @Test(.timeLimit(.minutes(5)), arguments: [(2, nil), (3, "toomanyrequests")] as [(Int, String?)])
     func aBusyRegistryIsAskedThreeTimes(_ busy: Int, _ reason: String?) async throws {
         let faults = Faults()
         faults.update { state in
@@ -60,7 +60,7 @@ struct FaultTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func anEnginesFullDiskIsNamed() async throws {
         let faults = Faults()
         faults[\.pullFailure] = "write /var/lib/docker/x: no space left on device"
@@ -74,7 +74,7 @@ struct FaultTests {
     }
 
     /// A link in the place of a mounted directory would lead the engine anywhere on the machine.
-    @Test(.timeLimit(.minutes(1)), arguments: ["ln -s / /task-two", "echo x > /task-two", "true"])
+    @Test(.timeLimit(.minutes(5)), arguments: ["ln -s / /task-two", "echo x > /task-two", "true"])
     func aReplacedMountEndsTheAttempt(_ replacement: String) async throws {
         try await with(Faults()) { harness in
             let task = BackendHarness.script(
@@ -87,7 +87,7 @@ struct FaultTests {
     }
 
     /// The control folder of an executor is its program's to write to.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aMadeUpResultOfARunningProgramDoesNotCount() async throws {
         try await with(Faults(), startsWorker: false) { harness in
             let id = try await harness.create(BackendHarness.script(BackendHarness.waiting + "; exit 4"))
@@ -107,7 +107,7 @@ struct FaultTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func afterACancelNothingIsStarted() async throws {
         let faults = Faults()
         faults[\.cancelsBeforeRunning] = true
@@ -119,7 +119,7 @@ struct FaultTests {
     }
 
     /// The store has given the task to this worker, who does not know.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aClaimWhoseAnswerWasLostIsRunAllTheSame() async throws {
         let faults = Faults()
         faults[\.lostClaims] = 2
@@ -133,7 +133,7 @@ struct FaultTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func anAttemptThatIsNoLongerOursIsRemoved() async throws {
         try await with(Faults()) { harness in
             let id = try await harness.create(BackendHarness.script(BackendHarness.waiting))

@@ -45,7 +45,7 @@ struct ShimTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func fifosAsRedirectsDoNotHang() async throws {
         try await with { folder in
             #expect(mkfifo(folder + "/fifo", 0o666) == 0)
@@ -118,7 +118,7 @@ struct ShimTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aProgramThatIgnoresAStopIsKilledAfterItsGrace() async throws {
         try await with { folder in
             let script = "trap '' TERM; touch \(folder)/ready; while :; do sleep 0.05; done"
@@ -129,7 +129,7 @@ struct ShimTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aProgramThatRunsTooLongIsStopped() async throws {
         try await with { folder in
             var plan = ExecutorPlan(arguments: ["/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"])
@@ -142,7 +142,7 @@ struct ShimTests {
     }
 
     /// The image says by its STOPSIGNAL which one the kubelet sends; 37 is the kernel's SIGRTMIN+3.
-    @Test(.timeLimit(.minutes(1)), arguments: [SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGWINCH, 37])
+    @Test(.timeLimit(.minutes(5)), arguments: [SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGWINCH, 37])
     func inAPodEachSignalIsAStop(_ signal: Int32) async throws {
         try await with { folder in
             let script = "trap 'exit 9' TERM; touch \(folder)/ready; while :; do sleep 0.05; done"
@@ -152,7 +152,7 @@ struct ShimTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aStopWhileTheOutputIsDrainedIsSeen() async throws {
         try await with { folder in
             // The child holds the pipes open for the second that the shim waits.
@@ -163,7 +163,7 @@ struct ShimTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aWalltimeThatIsOverAfterAStopIsNotTheCause() async throws {
         try await with { folder in
             let script = "trap '' TERM; touch \(folder)/ready; while :; do sleep 0.05; done"

@@ -55,7 +55,7 @@ extension AnswerServer {
     }
 }
 
-@Suite("S3 logins", .timeLimit(.minutes(1)))
+@Suite("S3 logins", .timeLimit(.minutes(5)))
 struct S3LoginTests {
     private func configuration(_ logins: String..., clock: (@Sendable () -> Int64)? = nil) throws -> FilerConfiguration
     {

@@ -24,7 +24,7 @@ struct S3Tests {
         return configuration
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func onePartIsSentAgainAlone() async throws {
         let server = AnswerServer { target, time in
             switch (target, time) {
@@ -46,7 +46,7 @@ struct S3Tests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aCancelledUploadIsAborted() async throws {
         let server = AnswerServer { target, _ in
             if target.contains("partNumber") { usleep(300_000) }

@@ -168,7 +168,7 @@ struct StagingTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func linksToEachOtherEnd() async throws {
         var configuration = FilerConfiguration()
         configuration.maximumEntries = 500
@@ -198,7 +198,7 @@ struct StagingTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aFIFOIsRefusedAndDoesNotBlock() async throws {
         try await FilerHarness.with { harness in
             mkfifo(harness.shared + "/fifo", 0o666)

@@ -193,7 +193,7 @@ struct UploadTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func linkCirclesEnd() async throws {
         try await FilerHarness.with { harness in
             try harness.write(harness.workspace + "/out/a/x", "x")
@@ -208,7 +208,7 @@ struct UploadTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func specialFilesAreLeftOutAndDoNotBlock() async throws {
         try await FilerHarness.with { harness in
             try harness.write(harness.workspace + "/out/a", "a")
@@ -224,7 +224,7 @@ struct UploadTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func foldersWithLinksToEachOtherAreABoundedWalk() async throws {
         var configuration = FilerConfiguration()
         configuration.maximumEntries = 2000

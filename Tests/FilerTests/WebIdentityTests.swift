@@ -7,7 +7,7 @@ import TaskCore
 import Testing
 
 /// STS as https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html shows it, and S3 in the same server.
-@Suite("Web identities", .timeLimit(.minutes(1)))
+@Suite("Web identities", .timeLimit(.minutes(5)))
 struct WebIdentityTests {
     private static let start: Int64 = 1_800_000_000_000_000
 

@@ -302,7 +302,7 @@ struct HTTPClientTests {
         #expect(error?.isTransient == false)
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aSilentServerTimesOut() async throws {
         try await with { _, connection in
             connection.waitForEnd()
@@ -318,7 +318,7 @@ struct HTTPClientTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func cancellationEndsAnExchangeAtOnce() async throws {
         let arrived = AsyncStream<Void>.makeStream()
         try await with { _, connection in
@@ -338,7 +338,7 @@ struct HTTPClientTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func cancelledBeforeItBeginsNothingIsSent() async throws {
         try await with { _, connection in
             connection.answer()
@@ -356,7 +356,7 @@ struct HTTPClientTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func closingEndsWhatIsUnderWayAndTakesNothingMore() async throws {
         let arrived = AsyncStream<Void>.makeStream()
         try await with { _, connection in
@@ -378,7 +378,7 @@ struct HTTPClientTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func manyExchangesAtOnceKeepApart() async throws {
         try await with { request, connection in
             connection.answer(200, [], Array(request.target.utf8))

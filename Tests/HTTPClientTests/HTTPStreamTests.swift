@@ -5,7 +5,7 @@ import Synchronization
 import TestServers
 import Testing
 
-@Suite("HTTP client: streams", .timeLimit(.minutes(1)))
+@Suite("HTTP client: streams", .timeLimit(.minutes(5)))
 struct HTTPStreamTests {
     private func with(
         _ handler: @escaping TestServer.Handler, test body: (HTTPClient, TestServer) async throws -> Void

@@ -3,7 +3,7 @@ import HTTPClient
 import TestServers
 import Testing
 
-@Suite("HTTP client: TLS", .timeLimit(.minutes(1)))
+@Suite("HTTP client: TLS", .timeLimit(.minutes(5)))
 struct TLSTests {
     private func withCertificates(
         _ names: String, _ body: (_ folder: String, _ client: HTTPClient) async throws -> Void

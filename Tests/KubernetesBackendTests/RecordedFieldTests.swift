@@ -29,10 +29,12 @@ struct RecordedFieldTests {
         affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[].matchExpressions[].operator string
         affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[].matchExpressions[].values array
         affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[].matchExpressions[].values[] string
+        containers[].securityContext.readOnlyRootFilesystem boolean
         containers[].securityContext.runAsNonRoot boolean
         imagePullSecrets array
         imagePullSecrets[] object
         imagePullSecrets[].name string
+        initContainers[].securityContext.readOnlyRootFilesystem boolean
         initContainers[].securityContext.runAsNonRoot boolean
         nodeSelector object
         nodeSelector.* string

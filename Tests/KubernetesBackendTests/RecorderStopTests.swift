@@ -181,7 +181,7 @@ struct RecorderStopTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aStoreThatStaysAwayIsLeftBeforeThePodIsKilled() async throws {
         try await RecorderHarness.with(executors: 1) { pod in
             let store = ScriptedStore(pod.store) { $0 > 1 ? .fails : .passes }
@@ -211,7 +211,7 @@ struct RecorderStopTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aFolderThatStaysUnusableIsLeftBeforeThePodIsKilled() async throws {
         try await RecorderHarness.with(executors: 1) { pod in
             pod.start()

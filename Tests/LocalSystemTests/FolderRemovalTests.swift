@@ -23,7 +23,7 @@ struct FolderRemovalTests {
     }
 
     /// Deeper than a path is long, and than a process has descriptors.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func deepTreesAreRemoved() throws {
         try withScratchFolder { folder, path in
             var place = open(path, O_RDONLY | O_DIRECTORY)
@@ -116,7 +116,7 @@ struct DiskThreadTests {
     }
 
     /// Far more blocking calls than Swift has threads leave it time for others.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func othersRunMeanwhile() async throws {
         var ends: [Int32] = [0, 0]
         #expect(pipe(&ends) == 0)
@@ -141,7 +141,7 @@ struct DiskThreadTests {
         close(writer)
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aCancelIsSeen() async throws {
         let task = Task {
             await onDisk { isCancelled in

@@ -96,7 +96,7 @@ struct FolderTests {
 
     // MARK: What is no regular file
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func fifosAndFoldersAreRefusedAtOnce() throws {
         try withScratchFolder { folder, path in
             mkfifo(path + "/fifo", 0o666)

@@ -2,7 +2,7 @@ import Glibc
 import LocalSystem
 import Testing
 
-@Suite("Programs that are run", .timeLimit(.minutes(1)))
+@Suite("Programs that are run", .timeLimit(.minutes(5)))
 struct ProgramRunTests {
     private func run(
         _ script: String, environment: [String: String] = [:], limit: Int = 1 << 20, timeout: Duration = .seconds(30),

@@ -9,7 +9,7 @@ import Testing
 /// What a failing database means for callers: nothing is lost, nothing is done twice.
 @Suite("Task store: database failures")
 struct FailureTests {
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(5)))
     func readsWaitWhileTheDatabaseRestarts() async throws {
         let cluster = try PostgresCluster()
         defer { cluster.remove() }
@@ -80,7 +80,7 @@ struct FailureTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func aTaskThatWasRefusedIsCancelledWhenTheDatabaseIsBack() async throws {
         try await withProxy { proxy, direct, store in
             let id = store.newID()

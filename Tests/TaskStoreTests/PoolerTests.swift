@@ -10,7 +10,7 @@ import Testing
 /// Behind pgbouncer in transaction mode, where a connection of ours is another of the server's each time.
 @Suite("Task store behind a pooler", .enabled(if: Pooler.isInstalled, "pgbouncer is not installed"))
 struct PoolerTests {
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func tasksAreCreatedClaimedAndRecorded() async throws {
         let cluster = try PostgresCluster.shared.get()
         let url = try await StoreHarness.newDatabase(of: cluster)
