@@ -33,6 +33,16 @@ package struct AdditionalAuthorities: Hashable, Sendable {
         curl_version_info(CURLVERSION_SEVENTH).pointee.cainfo.map { String(cString: $0) }
     }
 
+    /// Whether bytes are one DER sequence with the length that it says of itself.
+    private static func isWhole(_ der: Data) -> Bool {
+        guard der.count > 4, der.first == 0x30 else { return false }
+        let first = Int(der[der.startIndex + 1])
+        if first < 0x80 { return der.count == 2 + first }
+        let count = first - 0x80
+        guard (1...4).contains(count), der.count > 2 + count else { return false }
+        return der.dropFirst(2).prefix(count).reduce(0) { $0 << 8 | Int($1) } == der.count - 2 - count
+    }
+
     private static func certificates(_ text: String, _ file: String) throws(Unusable) -> [String] {
         let (begin, end) = ("-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----")
         var found: [String] = []
@@ -45,10 +55,11 @@ package struct AdditionalAuthorities: Hashable, Sendable {
             let der = Data(
                 base64Encoded: String(rest[start.upperBound..<stop.lowerBound]), options: .ignoreUnknownCharacters)
             // A certificate is a DER sequence: RFC 5280, section 4.1.
-            guard der?.first == 0x30 else {
-                throw Unusable(description: "\(place) is none: write it in PEM, as openssl x509 does")
+            guard let der, Self.isWhole(der) else {
+                throw Unusable(description: "\(place) is none, or not whole: write it in PEM, as openssl x509 does")
             }
-            found.append(String(rest[start.lowerBound..<stop.upperBound]))
+            // Written anew: OpenSSL is stricter with spaces and line ends, and then takes none of all.
+            found.append("\(begin)\n\(der.base64EncodedString(options: .lineLength64Characters))\n\(end)")
             rest = rest[stop.upperBound...]
         }
         if found.isEmpty {

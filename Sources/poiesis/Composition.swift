@@ -26,7 +26,7 @@ struct Composition {
         client = HTTPClient(trusting: try settings.authorities())
         var configuration = FilerConfiguration()
         configuration.roots = roots
-        configuration.closedFolders = closedFolders
+        configuration.closedFolders = closedFolders + settings.secretPlaces
         configuration.s3 = try settings.s3()
         filer = Filer.standard(configuration, client: client)
         var rules = TaskRules(schemes: filer.schemes)

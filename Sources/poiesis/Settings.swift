@@ -62,12 +62,15 @@ struct Settings {
     private var flags: [String: [String]] = [:]
     private let environment: [String: String]
     private var file: [String: [String]] = [:]
+    /// The path of the configuration file, where there is one.
+    private(set) var configurationFile: String?
 
     /// - Parameter configuration: path of the configuration file, if there is one.
     init(flags: [String: [String]], environment: [String: String], configuration: String?) throws {
         self.flags = flags.filter { !$0.value.isEmpty }
         self.environment = environment
-        if let configuration = configuration ?? environment["POIESIS_CONFIG"] { try read(configuration) }
+        configurationFile = configuration ?? environment["POIESIS_CONFIG"]
+        if let configurationFile { try read(configurationFile) }
     }
 
     private mutating func read(_ path: String) throws {

@@ -1,4 +1,5 @@
 import Filer
+import Foundation
 import HTTPClient
 import LocalSystem
 
@@ -8,12 +9,7 @@ extension Settings {
         var s3 = S3Configuration()
         s3.endpoint = try endpoint("s3.endpoint", text("s3.endpoint", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
         s3.region = text("s3.region", "AWS_REGION", "AWS_DEFAULT_REGION") ?? s3.region
-        if let access = text("s3.access_key", "AWS_ACCESS_KEY_ID"),
-            let secret = text("s3.secret_key", "AWS_SECRET_ACCESS_KEY")
-        {
-            s3.credentials = AWSCredentials(
-                accessKey: access, secretKey: secret, sessionToken: text("s3.session_token", "AWS_SESSION_TOKEN"))
-        }
+        s3.credentials = try s3Credentials()
         s3.usesPathStyle = try choice("s3.path_style", ["true", "false"]).map { $0 == "true" }
         do throws(FilerError) { s3.logins = try S3Login.list(list("s3.logins")) } catch {
             throw StartError(usage: "s3.logins: \(error)")
@@ -23,6 +19,38 @@ extension Settings {
         }
         s3.webIdentity = try webIdentity(s3)
         return s3
+    }
+
+    /// A login whole from one place: our own settings, or the variables of AWS.
+    private func s3Credentials() throws -> AWSCredentials? {
+        let own = (text("s3.access_key"), text("s3.secret_key"), text("s3.session_token"))
+        let others = (
+            variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY"), variable("AWS_SESSION_TOKEN")
+        )
+        // As everywhere the environment wins over the file.
+        let isSet = variable("POIESIS_S3_ACCESS_KEY") != nil || variable("POIESIS_S3_SECRET_KEY") != nil
+        let isOwn = isSet || others.0 == nil && others.1 == nil
+        switch isOwn ? own : others {
+        case (let access?, let secret?, let token):
+            return AWSCredentials(
+                accessKey: trimmed(access), secretKey: trimmed(secret), sessionToken: token.map(trimmed))
+        case (nil, nil, _): return nil
+        default:
+            let names = isOwn ? "s3.access_key and s3.secret_key" : "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            throw StartError(usage: "\(names) belong together: one of them is missing")
+        }
+    }
+
+    private func trimmed(_ text: String) -> String { text.trimmingCharacters(in: .whitespacesAndNewlines) }
+
+    /// What no URL of a task reaches, whatever folders are allowed: logins, and what processes show of themselves.
+    var secretPlaces: [String] {
+        let files = [
+            configurationFile, text("database_file"), text("registry.config"), text("tls.ca_file", "POIESIS_CA_FILE"),
+            variable("AWS_WEB_IDENTITY_TOKEN_FILE"),
+        ]
+        let logins = list("s3.logins").compactMap { try? S3Login($0).folder }
+        return logins + files.compactMap { $0 } + ["/proc"]
     }
 
     /// Reads all logins of storage, so that a server says at its start what is missing in them.

@@ -157,6 +157,26 @@ struct S3LoginTests {
         #expect(signed.contains("/r-2/s3/aws4_request") && signed.contains("x-amz-security-token: session\r\n"))
     }
 
+    /// A bucket's name becomes part of a host's: none may name another one, or hold a login that is then shown.
+    @Test(arguments: [
+        "evil%2Ecom#", "evil。com#", "2130706433?", "[::1]#", "user@data", "KEY:SECRET@data", "..", "a..b", "-a", "a:80",
+        "%64ata",
+    ])
+    func aBucketIsNoHost(_ name: String) async throws {
+        try await LoginFolders.with { folders in
+            for style in [nil, false, true] as [Bool?] {
+                var given = try configuration(try folders.login("all-\(style.map { "\($0)" } ?? "none")", "ALL"))
+                given.s3.usesPathStyle = style
+                try await FilerHarness.with(configuration: given) { harness in
+                    let cause = await harness.stage(harness.file("s3://\(name)/k", "/in/1"))
+                    let sentence = try #require(reason(cause))
+                    #expect(sentence.contains("the URL's bucket cannot be one"), "\(sentence)")
+                    #expect(!sentence.contains("SECRET"))
+                }
+            }
+        }
+    }
+
     @Test func theOnlyEndpointServesEveryBucket() async throws {
         let server = AnswerServer { target, _ in AnswerServer.response(target) }
         defer { server.close() }

@@ -193,7 +193,7 @@ struct StagingTests {
                 harness.file(harness.shared + "/link/worker", "/in"),
                 harness.directory(harness.shared, "/in"), harness.directory(harness.shared + "/closed", "/in"),
             ] {
-                #expect(reason(await harness.stage(input))?.contains("own data folder") == true)
+                #expect(reason(await harness.stage(input))?.contains("own files") == true)
             }
         }
     }

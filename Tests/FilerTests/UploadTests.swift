@@ -271,7 +271,7 @@ struct UploadTests {
             try harness.makeFolder(harness.shared + "/closed")
             try harness.write(harness.workspace + "/a", "a")
             let report = await harness.upload(harness.output("/a", harness.shared + "/closed/new/a"))
-            #expect(reason(report)?.contains("own data folder") == true)
+            #expect(reason(report)?.contains("own files") == true)
             #expect(harness.tree(harness.shared + "/closed").isEmpty)
         }
     }

@@ -81,7 +81,7 @@ struct FileStrategy: FilerStrategy {
     /// The server's own files are nobody's input or output.
     private func refuseClosed(_ resolved: String) throws(FilerError) {
         for folder in closedFolders where ContainerPath.contains((try? resolvedPath(folder)) ?? folder, resolved) {
-            throw FilerError("\(resolved) lies in this server's own data folder, which no URL reaches")
+            throw FilerError("\(resolved) is one of this server's own files, which no URL reaches")
         }
     }
 

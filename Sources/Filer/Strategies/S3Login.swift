@@ -44,12 +44,29 @@ package struct S3Login: Hashable, Sendable {
         if name.hasPrefix("s3://") {
             name.removeFirst("s3://".count)
             if name.hasSuffix("/") { name.removeLast() }
-            guard !name.isEmpty, !name.contains("/") else { throw wrong }
+            guard Self.isBucket(name) else { throw wrong }
             scope = .bucket(name)
         } else {
             guard name.contains("://"), let endpoint = S3Endpoint(name) else { throw wrong }
             scope = .endpoint(endpoint)
         }
+    }
+
+    /// Whether a text can be a bucket's name, in the widest sense that storage has; no host can be made of one.
+    static func isBucket(_ name: String) -> Bool {
+        let bytes = Array(name.utf8)
+        func isAlphanumeric(_ byte: UInt8) -> Bool {
+            switch byte {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+                UInt8(ascii: "A")...UInt8(ascii: "Z"):
+                true
+            default: false
+            }
+        }
+        guard let first = bytes.first, let last = bytes.last, bytes.count <= 255, isAlphanumeric(first),
+            isAlphanumeric(last), !name.contains("..")
+        else { return false }
+        return bytes.allSatisfy { isAlphanumeric($0) || ".-_".utf8.contains($0) }
     }
 
     /// Reads several, of which no two may be for the same.

@@ -37,14 +37,25 @@ struct S3Strategy: FilerStrategy {
         let path = String(Substring(url.path.utf8.dropFirst()))
         if url.scheme == "s3" {
             guard !url.authority.isEmpty else { throw FilerError("the URL names no bucket: write s3://bucket/key") }
-            return S3Place(bucket: url.authority, key: path)
+            return S3Place(bucket: try checked(url.authority), key: path)
         }
         guard let path = percentDecoded(path) else { throw FilerError("the URL's path is not percent-encoded") }
         let end = path.utf8.firstIndex(of: UInt8(ascii: "/")) ?? path.endIndex
         guard end > path.startIndex else { throw FilerError("the URL names no bucket: write \(example(url))") }
         return S3Place(
-            endpoint: endpoint(url), bucket: String(path[..<end]), key: String(Substring(path[end...].utf8.dropFirst()))
-        )
+            endpoint: endpoint(url), bucket: try checked(String(path[..<end])),
+            key: String(Substring(path[end...].utf8.dropFirst())))
+    }
+
+    /// A bucket's name becomes part of a host's: whatever else it held could name another host, and that would get the login's signature.
+    /// What is refused may be a secret, as in `s3://KEY:SECRET@bucket`.
+    private func checked(_ bucket: String) throws(FilerError) -> String {
+        guard S3Login.isBucket(bucket) else {
+            throw FilerError(
+                "the URL's bucket cannot be one: a name has letters, digits, dots, hyphens and underscores, and begins and ends with a letter or digit"
+            )
+        }
+        return bucket
     }
 
     /// The place of an object.
