@@ -140,7 +140,8 @@ package struct ExecutorResult: Hashable, Sendable {
             case "exit-code": code = Int32(value)
             case "start": start = Int64(value)
             case "end": end = Int64(value)
-            case "cpu": cpuTime = max(0, Int64(value) ?? 0)
+            // Those of several executors are added.
+            case "cpu": cpuTime = min(max(0, Int64(value) ?? 0), 1_000_000_000_000_000)
             case "peak-memory": peakMemory = max(0, Int64(value) ?? 0)
             case "out-of-memory": isOutOfMemory = true
             case "over-walltime": isOverWalltime = true

@@ -62,6 +62,14 @@ struct ExecutorPlanTests {
         #expect(ExecutorPlan(encoded: least.encoded) == least)
     }
 
+    /// A task can write its result itself, and the times of a hundred executors are added.
+    @Test func aResultCannotOverflow() throws {
+        var written = ExecutorResult(exitCode: 0, startTime: 1, endTime: 2)
+        written.cpuTime = .max
+        let read = try #require(ExecutorResult(encoded: written.encoded))
+        #expect(read.cpuTime > 0 && read.cpuTime < .max / 1000)
+    }
+
     @Test func largeArgumentsSurvive() {
         let plan = ExecutorPlan(arguments: ["echo", String(repeating: "x", count: 200_000)])
         #expect(ExecutorPlan(encoded: plan.encoded) == plan)
