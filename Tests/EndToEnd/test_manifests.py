@@ -1,5 +1,6 @@
 """deploy/kubernetes: what can be said of the manifests without a cluster. `make test-kubernetes` installs them."""
 
+import re
 import subprocess
 
 import pytest
@@ -63,14 +64,19 @@ def test_secrets_are_mounted_files_of_the_example(workload):
         assert not any("valueFrom" in variable for variable in container.get("env", []))
 
 
-def test_the_recorder_s_secret_is_where_a_task_s_pod_looks(binary):
-    examples = [x["metadata"] for x in yaml.safe_load_all((FOLDER / "secrets.yaml.example").read_text())]
-    assert {"name": "poiesis-recorder", "namespace": "poiesis"} in examples
+def test_the_recorder_s_secret_is_where_a_task_s_pod_looks():
+    source = (FOLDER.parent.parent / "Sources/KubernetesBackend/Configuration.swift").read_text()
+    name, key = re.search(r'var database = "(.+)"', source).group(1), re.search(r'var databaseKey = "(.+)"', source).group(1)
+    settings = yaml.safe_load((FOLDER / "config.yaml").read_text())["data"]["config.yaml"]
+    namespace = yaml.safe_load(settings)["kubernetes"]["namespace"]
+    examples = list(yaml.safe_load_all((FOLDER / "secrets.yaml.example").read_text()))
+    found = [x for x in examples if x["metadata"] == {"name": name, "namespace": namespace}]
+    assert len(found) == 1 and key in found[0]["stringData"]
 
 
 RIGHTS = {
     "poiesis-api": {"jobs": {"delete"}},
-    "poiesis-trec": {"pods": {"get", "list", "watch"}},
+    "poiesis-trec": {"pods": {"get"}},
     "poiesis-tctl": {
         "jobs": {"get", "list", "watch", "create", "delete"}, "jobs/finalizers": {"update"},
         "persistentvolumeclaims": {"get", "list", "watch", "create"}, "pods": {"get", "list", "watch", "delete"},
