@@ -13,24 +13,18 @@ struct ControllerFaultTests {
         ControllerHarness.playing([container: .runs(untilTerminatedThen: 143)])
     }
 
-    /// Sleeps on the cluster's clock.
-    private func pass(_ seconds: Double, pace: Double) async throws {
-        try await Task.sleep(for: .seconds(seconds / pace))
-    }
-
     @Test func aStoreThatWasAwayForLongEndsNoTask() async throws {
-        let pace = 100.0
         try await ControllerHarness.with(
-            pace: pace, options: ControllerHarness.options { $0.limits.obstacles[.recorder] = 120 },
+            pace: 100, options: ControllerHarness.options { $0.limits.obstacles[.recorder] = 120 },
             play: Self.staying("tif")
         ) { harness in
             try await harness.led {
                 let id = try await harness.create(1)
                 try await harness.eventually("staging runs") { await harness.isRunning("tif") }
                 harness.asked.isAway = true
-                try await pass(200, pace: pace)
+                try await harness.pass(200)
                 harness.asked.isAway = false
-                try await pass(60, pace: pace)
+                try await harness.pass(60)
                 #expect(try await harness.state(id) == .queued)
                 // Nobody claims it all the same.
                 try await harness.eventuallyOver(id, .systemError)
@@ -66,10 +60,10 @@ struct ControllerFaultTests {
             #expect(try await harness.store.claim(key, pod: try #require(uid), metadata: [:]) != nil)
             harness.server.faults.add(Fault(.halfAnswer, methods: ["GET"], times: 6))
             try await harness.led {
-                try await pass(200, pace: 50)
+                try await harness.pass(200)
                 await harness.cluster.compact()
                 harness.server.faults.add(Fault(.breakWatch(afterLines: 0), watch: true, times: 6))
-                try await pass(200, pace: 50)
+                try await harness.pass(200)
                 #expect(try await harness.state(id) == .initializing)
                 #expect(await harness.names(.jobs).count == 1)
                 #expect(try await harness.store.cancel(id, for: .everyone) == .canceling)
@@ -102,7 +96,7 @@ struct ControllerFaultTests {
                 }
                 harness.runtime.setMissing("late:1", nil)
                 try await harness.eventually("the executor runs") { await harness.isRunning("exec-0") }
-                try await pass(150, pace: 50)
+                try await harness.pass(150)
                 #expect(try await harness.state(id) == .queued)
                 #expect(await harness.names(.jobs).count == 1)
                 #expect(harness.server.requests.contains { $0.contains("job-name") }, "it was read again")
@@ -129,7 +123,7 @@ struct ControllerFaultTests {
                     }
                     return
                 }
-                try await pass(10, pace: ControllerHarness.pace)
+                try await harness.pass(10)
                 for id in ids { #expect(try await harness.state(id) == .initializing) }
                 // A user who knows better has the last word; then it is an accident of nine.
                 _ = try await harness.store.cancel(ids[0], for: .everyone)
@@ -147,7 +141,7 @@ struct ControllerFaultTests {
             var ids: [TaskID] = []
             for _ in 0..<60 { ids.append(try await harness.create(1)) }
             try await harness.led {
-                try await pass(200, pace: 100)
+                try await harness.pass(200)
                 let open = try await harness.store.openSubmissions(after: nil, limit: 100)
                 #expect((10...32).contains(open.count), "\(open.count)")
                 harness.server.faults.clear()
@@ -183,7 +177,9 @@ struct ControllerFaultTests {
                 _ = try await harness.create(1)
                 try await harness.eventually("it is asked for") { harness.requests("POST /apis/batch") == 2 }
                 _ = try await harness.store.cancel(id, for: .everyone)
-                try await harness.eventuallyOver(id, .canceled, within: 10)
+                try await harness.eventuallyOver(id, .canceled)
+                // Nor was that one given up meanwhile, and asked again.
+                #expect(harness.requests("POST /apis/batch") == 2)
             }
         }
     }

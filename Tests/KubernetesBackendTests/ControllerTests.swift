@@ -1,7 +1,6 @@
 import KubernetesAPI
 import KubernetesBackend
 import KubernetesFake
-import Synchronization
 import TES
 import TaskCore
 import TaskStore
@@ -151,7 +150,7 @@ struct ControllerTests {
                 }
                 #expect(try await harness.state(id) == .queued)
                 await harness.cluster.configure { $0.policy.podQuota = [:] }
-                try await harness.eventuallyOver(id, .complete, within: 60)
+                try await harness.eventuallyOver(id, .complete)
             }
         }
     }
@@ -173,7 +172,7 @@ struct ControllerTests {
             for _ in 0..<10 { ids.append(try await harness.create(1)) }
             try await harness.led {
                 var most = 0
-                try await harness.eventually("all are over", within: 60) {
+                try await harness.eventually("all are over") {
                     let live = await harness.cluster.all(.jobs).count { $0["status"]["completionTime"] == nil }
                     most = max(most, live)
                     for id in ids where try await harness.state(id) != .complete { return false }
@@ -200,7 +199,7 @@ struct ControllerTests {
             }
             try await harness.led {
                 let id = try await harness.create(1)
-                try await harness.eventuallyOver(id, .complete, within: 60)
+                try await harness.eventuallyOver(id, .complete)
                 #expect(try await harness.task(id).logs?.count == 1)
             }
         }
@@ -270,69 +269,16 @@ struct ControllerTests {
                 try await make(1, instance: "another")
                 try await harness.led {
                     // As many looks as it takes, and some more.
-                    try await Task.sleep(for: .milliseconds(600))
+                    try await harness.pass(6)
                     #expect(await harness.names(.jobs).count == count + 1, "they are young")
-                    try await Task.sleep(for: .milliseconds(1600))
-                    #expect(await harness.names(.jobs).count == (isDeleted ? 1 : count + 1))
+                    try await harness.pass(16)
+                    if isDeleted {
+                        try await harness.eventually("they go") { await harness.names(.jobs).count == 1 }
+                    } else {
+                        #expect(await harness.names(.jobs).count == count + 1)
+                    }
                 }
             }
-        }
-    }
-
-    // MARK: Who leads
-
-    @Test func oneLeadsAndTheNextTakesOverAtOnce() async throws {
-        try await ControllerHarness.with { harness in
-            let leaders = Leaders()
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { await leaders.lead("b", harness) }
-                try await withThrowingTaskGroup(of: Void.self) { first in
-                    try await harness.eventually("b leads") { leaders.names == ["b"] }
-                    first.addTask { await leaders.lead("a", harness) }
-                    try await Task.sleep(for: .seconds(4))
-                    #expect(leaders.names == ["b"], "the Lease is renewed")
-                    group.cancelAll()
-                    // Given back, it need not run out.
-                    try await harness.eventually("a leads", within: 2.9) { leaders.names == ["a"] }
-                    first.cancelAll()
-                }
-            }
-            let lease = await harness.cluster.all(.leases).first
-            #expect(lease?["spec"]["holderIdentity"].text == "")
-            #expect(lease?["spec"]["leaseTransitions"] == 1)
-        }
-    }
-
-    @Test(arguments: ["it is refused", "no answer comes"])
-    func aLeaderThatCannotRenewLeadsNoMore(_ why: String) async throws {
-        try await ControllerHarness.with { harness in
-            let leaders = Leaders()
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { await leaders.lead("a", harness) }
-                try await harness.eventually("it leads") { leaders.names == ["a"] }
-                let kind = why == "it is refused" ? Fault.Kind.status(503) : .silence
-                harness.server.faults.add(Fault(kind, path: "/leases", times: nil))
-                // Before the Lease runs out for others.
-                try await harness.eventually("it stops", within: 3) { leaders.names.isEmpty }
-                harness.server.faults.clear()
-                try await harness.eventually("it leads again") { leaders.names == ["a"] }
-                group.cancelAll()
-            }
-        }
-    }
-}
-
-/// Who leads at the moment.
-private final class Leaders: Sendable {
-    private let state = Mutex<[String]>([])
-
-    var names: [String] { state.withLock { $0 } }
-
-    func lead(_ identity: String, _ harness: ControllerHarness) async {
-        await harness.election(identity, harness.client()).run {
-            self.state.withLock { $0.append(identity) }
-            try? await Task.sleep(for: .seconds(3600))
-            self.state.withLock { $0.removeAll { $0 == identity } }
         }
     }
 }

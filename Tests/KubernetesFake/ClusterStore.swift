@@ -26,6 +26,11 @@ extension Cluster {
         (objects[resource] ?? [:]).sorted { $0.key < $1.key }.map(\.value)
     }
 
+    /// Each state in which the objects of a kind were stored, oldest first, as far as the history goes.
+    package func states(_ resource: Resource) -> [JSON] {
+        history.filter { $0.resource == resource }.compactMap(\.after)
+    }
+
     /// Stores a new object with uid, version and time of creation. The caller has made sure of a free name.
     @discardableResult
     package func insert(_ resource: Resource, _ object: JSON) -> JSON {

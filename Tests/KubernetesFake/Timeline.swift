@@ -2,7 +2,8 @@ import Foundation
 import Synchronization
 
 /// The cluster's clock and what is due on it. A stepped one stands still until a test moves it, so that a run is the same each
-/// time; a scaled one runs with the machine's, faster by a factor.
+/// time; a scaled one runs with the machine's, faster by a factor. A faster one goes on only as this process does: where it had to
+/// wait for a processor, the seconds of the machine would be minutes of the cluster.
 package final class Timeline: Sendable {
     /// How the time of the cluster goes on.
     package enum Pace: Sendable {
@@ -25,21 +26,34 @@ package final class Timeline: Sendable {
     private struct State {
         var heap: [Entry] = []
         var number = 0
-        var stepped: Double
+        /// Seconds since 1970, when they were last looked at.
+        var time: Double
+        var lookedAt = ContinuousClock.now
         weak var cluster: Cluster?
+
+        /// - Parameter most: no more of the machine's time is counted since the last look.
+        mutating func look(_ factor: Double, most: Duration?) -> Double {
+            let now = ContinuousClock.now
+            let passed = now - lookedAt
+            lookedAt = now
+            time += (most.map { min(passed, $0) } ?? passed) / .seconds(1) * factor
+            return time
+        }
     }
 
     /// How its time goes on.
     package let pace: Pace
-    private let begin = ContinuousClock.now
-    private let base: Double
     private let state: Mutex<State>
+    private static let most = Duration.milliseconds(40)
 
     /// - Parameter start: what the clock shows at first, in seconds since 1970; now, unless told.
     package init(_ pace: Pace, start: Double = Date().timeIntervalSince1970) {
         self.pace = pace
-        base = start
-        state = Mutex(State(stepped: start))
+        state = Mutex(State(time: start))
+        guard case .scaled(let factor) = pace, factor > 1 else { return }
+        Task { [weak self] in
+            while self?.now != nil { try? await Task.sleep(for: Self.most / 4) }
+        }
     }
 
     func attach(_ cluster: Cluster) { state.withLock { $0.cluster = cluster } }
@@ -47,8 +61,8 @@ package final class Timeline: Sendable {
     /// Seconds since 1970 on the cluster's clock.
     package var now: Double {
         switch pace {
-        case .stepped: state.withLock { $0.stepped }
-        case .scaled(let factor): base + (ContinuousClock.now - begin) / .seconds(1) * factor
+        case .stepped: state.withLock { $0.time }
+        case .scaled(let factor): state.withLock { $0.look(factor, most: factor > 1 ? Self.most : nil) }
         }
     }
 
@@ -61,12 +75,14 @@ package final class Timeline: Sendable {
             push(Entry(at: at, number: state.number, action: action), to: &state.heap)
             return state.cluster
         }
-        if case .scaled(let factor) = pace, let cluster { wake(cluster, after: max(0, seconds) / factor) }
+        if case .scaled(let factor) = pace, let cluster { wake(cluster, at: at, factor) }
     }
 
-    private func wake(_ cluster: Cluster, after seconds: Double) {
-        Task { [weak cluster] in
-            if seconds > 0 { try? await Task.sleep(for: .seconds(seconds) + .microseconds(100)) }
+    private func wake(_ cluster: Cluster, at time: Double, _ factor: Double) {
+        Task { [weak self, weak cluster] in
+            while let left = self.map({ time - $0.now }), left > 0 {
+                try? await Task.sleep(for: .seconds(left / factor) + .microseconds(100))
+            }
             await cluster?.runDue()
         }
     }
@@ -83,13 +99,13 @@ package final class Timeline: Sendable {
     func takeDue(_ limit: Double) -> Action? {
         state.withLock { state in
             guard let first = state.heap.first, first.at <= limit else { return nil }
-            state.stepped = max(state.stepped, first.at)
+            if case .stepped = pace { state.time = max(state.time, first.at) }
             return popFirst(from: &state.heap).action
         }
     }
 
     /// Moves a stepped clock forward.
-    func step(to time: Double) { state.withLock { $0.stepped = max($0.stepped, time) } }
+    func step(to time: Double) { state.withLock { $0.time = max($0.time, time) } }
 
     private func push(_ entry: Entry, to heap: inout [Entry]) {
         heap.append(entry)

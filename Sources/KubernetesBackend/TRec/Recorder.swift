@@ -25,8 +25,8 @@ package struct RecorderConfiguration: Sendable {
 
     /// The shim's grace: it has to be done before the Pod's is over.
     var programGrace: Int { max(1, podGrace - 5) }
-    /// How long a recorder stays at most after it was told to leave.
-    var stay: Duration { .seconds(max(1, podGrace - 2)) }
+    /// How long a recorder stays at most after it was told to leave: 2 s less than its Pod.
+    package var stay: Duration { .seconds(max(1, podGrace - 2)) }
 }
 
 /// TRec: the sidecar that claims a TaskPod's attempt, lets its parts run one after the other, and records what happens.

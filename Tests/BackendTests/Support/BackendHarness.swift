@@ -35,7 +35,7 @@ struct TimedOut: Error, CustomStringConvertible {
 
 /// Asks again and again until there is an answer.
 func eventually<Value>(
-    _ what: String, within limit: Duration = .seconds(120), _ condition: () async throws -> Value?
+    _ what: String, within limit: Duration = .seconds(300), _ condition: () async throws -> Value?
 ) async throws -> Value {
     let deadline = ContinuousClock.now + limit
     while true {

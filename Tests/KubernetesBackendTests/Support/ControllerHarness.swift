@@ -18,6 +18,7 @@ struct ControllerHarness: Sendable {
     static let instance = "5f0c6f6e-6f0b-4d0e-9a3b-0d6b6d8c1f10"
     static let allDone = "0 oom=no"
 
+    let timeline: Timeline
     let cluster: Cluster
     let server: APIServer
     let runtime: ScriptedRuntime
@@ -57,7 +58,8 @@ struct ControllerHarness: Sendable {
         var options = options
         options.roundEvery = .milliseconds(50)
         let harness = ControllerHarness(
-            cluster: cluster, server: server, runtime: runtime, store: store, asked: AwayStore(store), http: http,
+            timeline: timeline, cluster: cluster, server: server, runtime: runtime, store: store,
+            asked: AwayStore(store), http: http,
             options: options,
             hasVolumeClaim: volumeClaim)
         do { try await body(harness) } catch {
@@ -128,9 +130,15 @@ struct ControllerHarness: Sendable {
         try await (task(id).logs ?? []).flatMap { $0.systemLogs ?? [] }.joined(separator: "\n")
     }
 
+    /// Waits on the cluster's clock.
+    func pass(_ seconds: Double) async throws {
+        let end = timeline.now + seconds
+        while timeline.now < end { try await Task.sleep(for: .milliseconds(5)) }
+    }
+
     /// Waits until something holds.
     func eventually(
-        _ what: String, within seconds: Double = 120, location: SourceLocation = #_sourceLocation,
+        _ what: String, within seconds: Double = 300, location: SourceLocation = #_sourceLocation,
         _ condition: () async throws -> Bool
     ) async throws {
         let end = ContinuousClock.now + .seconds(seconds)
@@ -144,7 +152,7 @@ struct ControllerHarness: Sendable {
 
     /// Waits until a task has ended and nothing of it is left.
     func eventuallyOver(
-        _ id: TaskID, _ state: TESState, within seconds: Double = 120, location: SourceLocation = #_sourceLocation
+        _ id: TaskID, _ state: TESState, within seconds: Double = 300, location: SourceLocation = #_sourceLocation
     ) async throws {
         try await eventually("\(state.rawValue)", within: seconds, location: location) {
             try await self.state(id)?.isTerminal == true

@@ -57,9 +57,10 @@ final class RecorderHarness: Sendable {
     ///
     /// - Parameters:
     ///   - store: in place of the harness' own.
+    ///   - grace: the Pod's, in seconds.
     ///   - reading: how the Pod is read, in place of ``sight``.
     func start(
-        _ store: (any RecorderStore)? = nil, walltime: Int? = nil,
+        _ store: (any RecorderStore)? = nil, walltime: Int? = nil, grace: Int = 10,
         reading: (@Sendable () async -> PodSight?)? = nil
     ) {
         let flag = StopFlag()
@@ -67,7 +68,7 @@ final class RecorderHarness: Sendable {
         var configuration = RecorderConfiguration()
         configuration.poll = .milliseconds(5)
         configuration.pause = .milliseconds(5)
-        configuration.podGrace = 10
+        configuration.podGrace = grace
         configuration.metadata = ["node": "n1"]
         configuration.walltime = walltime
         let recorder = Recorder(
@@ -135,9 +136,9 @@ final class RecorderHarness: Sendable {
     }
 
     func wait(_ what: String, _ condition: () async throws -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(120)
+        let deadline = ContinuousClock.now + .seconds(300)
         while try await !condition() {
-            guard ContinuousClock.now < deadline else { throw TimedOut(description: "not within 120 s: \(what)") }
+            guard ContinuousClock.now < deadline else { throw TimedOut(description: "not within 300 s: \(what)") }
             try await Task.sleep(for: .milliseconds(5))
         }
     }
