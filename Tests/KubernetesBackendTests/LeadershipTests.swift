@@ -39,6 +39,21 @@ struct LeadershipTests {
         }
     }
 
+    /// A renewal was on its way when the leader was told to stop.
+    @Test func theLeaseIsGivenBackThoughARenewalsAnswerIsMissing() async throws {
+        try await ControllerHarness.with { harness in
+            let leaders = Leaders()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { await leaders.lead("a", harness) }
+                try await harness.eventually("it leads") { leaders.names == ["a"] }
+                harness.server.faults.add(Fault(.silenceAfterwards, methods: ["PUT"], path: "/leases"))
+                try await harness.eventually("the Lease is renewed") { await holders(harness).last?.writes == 2 }
+                group.cancelAll()
+            }
+            #expect(await holders(harness).map(\.name) == ["a", ""])
+        }
+    }
+
     @Test(arguments: ["it is refused", "no answer comes"])
     func aLeaderThatCannotRenewLeadsNoMore(_ why: String) async throws {
         try await ControllerHarness.with { harness in

@@ -68,6 +68,7 @@ struct Exchange: Sendable {
         }
         let response = await server.cluster.answer(request)
         switch (response.stream, fault) {
+        case (_, .silenceAfterwards): return
         case (_, .loseAnswer): channel.close(promise: nil)
         case (nil, .halfAnswer):
             write(response, length: response.body.count)

@@ -8,6 +8,8 @@ package struct Fault: Sendable {
         case dropRequest
         /// The request is done, and the connection closed without an answer.
         case loseAnswer
+        /// The request is done; its answer never comes.
+        case silenceAfterwards
         /// 429 in plain text, as priority and fairness answers, with `Retry-After`.
         case tooManyRequests(retryAfter: Int)
         /// A Status of that code, such as 500 or 503, and nothing is done.

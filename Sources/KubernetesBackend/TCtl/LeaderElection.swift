@@ -135,12 +135,25 @@ package struct LeaderElection: Sendable {
 
     /// Gives the Lease back, so that the next leader need not wait.
     private func release(_ state: LeaseState) async {
-        guard state.isOurs, let version = state.seen?.metadata?.resourceVersion else { return }
-        let body = #"{"metadata":{"resourceVersion":"\#(version)"},"spec":{"holderIdentity":""}}"#
+        guard state.isOurs else { return }
         // The Swift task is cancelled already; this one is not.
-        let name = options.name
-        let client = client
-        _ = await Task { try? await client.patch(Lease.self, name, .merge(Array(body.utf8))) }.value
+        await Task { await release(state.seen) }.value
+    }
+
+    private func release(_ seen: Lease?) async {
+        var lease = seen
+        while let version = lease?.metadata?.resourceVersion {
+            let body = #"{"metadata":{"resourceVersion":"\#(version)"},"spec":{"holderIdentity":""}}"#
+            do throws(KubernetesError) {
+                _ = try await client.patch(Lease.self, options.name, .merge(Array(body.utf8)))
+                return
+            } catch {
+                // Our own renewal, whose answer was not waited for.
+                guard error.reason == .conflict else { return }
+            }
+            lease = try? await client.get(Lease.self, options.name)
+            guard lease?.spec?.holderIdentity == options.identity else { return }
+        }
     }
 }
 
