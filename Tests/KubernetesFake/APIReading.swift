@@ -56,30 +56,38 @@ extension Cluster {
             }
         }
         let at = version ?? resourceVersion
-        var found = try snapshot(resource, at: at)
-            .filter { key, object in
-                (target.namespace.isEmpty || key.namespace == target.namespace)
-                    && (from.map { key >= $0 } ?? true) && selector.matches(object)
-            }
-            .sorted { $0.key < $1.key }
+        let objects = try snapshot(resource, at: at)
+        let keys = sortedKeys(of: objects, resource, at: at)
+        func isIn(_ key: ObjectKey) -> Bool { target.namespace.isEmpty || key.namespace == target.namespace }
+        var found: [JSON] = []
         var metadata: JSON = ["resourceVersion": .string(String(at))]
-        if limit > 0, found.count > limit {
-            let rest = found.count - limit
-            metadata["continue"] = .string(Self.token(version: at, found[limit].key))
-            if request.query["labelSelector"] == nil && request.query["fieldSelector"] == nil {
-                metadata["remainingItemCount"] = .int(rest)
+        for position in (from.map { keys.firstPosition(notBefore: $0) } ?? 0)..<keys.count {
+            let key = keys[position]
+            guard isIn(key), let object = objects[key], selector.matches(object) else { continue }
+            if limit > 0, found.count == limit {
+                metadata["continue"] = .string(Self.token(version: at, key))
+                if request.query["labelSelector"] == nil && request.query["fieldSelector"] == nil {
+                    metadata["remainingItemCount"] = .int(keys[position...].count(where: isIn))
+                }
+                break
             }
-            found.removeLast(rest)
+            found.append(object)
         }
         let partial = Self.partial(request)
-        let items = found.map { _, object -> JSON in
-            partial ? Self.metadataAlone(object) : Self.asItem(object)
-        }
+        let items = found.map { partial ? Self.metadataAlone($0) : Self.asItem($0) }
         return APIResponse(json: [
             "kind": .string(partial ? "PartialObjectMetadataList" : resource.kind + "List"),
             "apiVersion": .string(partial ? "meta.k8s.io/v1" : resource.apiVersion), "metadata": metadata,
             "items": .array(items),
         ])
+    }
+
+    /// The chunks of one list share them.
+    private func sortedKeys(of objects: [ObjectKey: JSON], _ resource: Resource, at version: Int) -> [ObjectKey] {
+        if let kept = listedKeys, kept.resource == resource, kept.version == version { return kept.keys }
+        let keys = objects.keys.sorted()
+        listedKeys = (resource, version, keys)
+        return keys
     }
 
     /// An object as it stands in a list: without kind and version.
@@ -143,5 +151,17 @@ extension Cluster {
                     selector: selector, version: version, bookmarks: bookmarks,
                     marksInitialEvents: sendsInitial && bookmarks,
                     timeout: Double(request.query["timeoutSeconds"] ?? ""))))
+    }
+}
+
+extension [ObjectKey] {
+    /// Of sorted keys the first that is not before another one.
+    fileprivate func firstPosition(notBefore key: ObjectKey) -> Int {
+        var (low, high) = (0, count)
+        while low < high {
+            let middle = (low + high) / 2
+            if self[middle] < key { low = middle + 1 } else { high = middle }
+        }
+        return low
     }
 }

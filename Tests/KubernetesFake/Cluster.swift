@@ -13,6 +13,8 @@ package actor Cluster {
     package var access: Access?
 
     var objects: [Resource: [ObjectKey: JSON]] = [:]
+    /// Of the last list, in order.
+    var listedKeys: (resource: Resource, version: Int, keys: [ObjectKey])?
     var resourceVersion = 5000
     /// Changes after `compacted`, oldest first.
     var history: [Change] = []

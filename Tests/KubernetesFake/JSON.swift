@@ -102,28 +102,30 @@ extension JSON {
             result.append(UInt8(ascii: "]"))
         case .object(let members):
             result.append(UInt8(ascii: "{"))
-            for (index, key) in members.keys.sorted().enumerated() {
+            for (index, member) in members.sorted(by: { $0.key < $1.key }).enumerated() {
                 if index > 0 { result.append(UInt8(ascii: ",")) }
-                Self.write(key, to: &result)
+                Self.write(member.key, to: &result)
                 result.append(UInt8(ascii: ":"))
-                members[key]?.write(to: &result)
+                member.value.write(to: &result)
             }
             result.append(UInt8(ascii: "}"))
         }
     }
 
+    private static let escaped = (0..<256).map { $0 < 0x20 || [0x22, 0x26, 0x3C, 0x3E, 0x5C].contains($0) }
     private static let digits = Array("0123456789abcdef".utf8)
 
     private static func write(_ text: String, to result: inout [UInt8]) {
         let quote: UInt8 = 0x22
         let backslash: UInt8 = 0x5C
         result.append(quote)
+        // Most texts stand for themselves; a list of many objects spends its time here.
+        if !text.utf8.contains(where: { escaped[Int($0)] }) {
+            result += text.utf8
+            result.append(quote)
+            return
+        }
         for byte in text.utf8 {
-            // Most bytes stand for themselves; tests of debug builds spend their time here.
-            if byte > 0x3E && byte != backslash {
-                result.append(byte)
-                continue
-            }
             switch byte {
             case quote, backslash: result += [backslash, byte]
             case 0x0A: result += "\\n".utf8
