@@ -305,6 +305,14 @@ package final class Controller: Service {
             guard try await perform(action, key, row, view) else { break }
         }
         warnOfSuspensions(key, view)
+        if let obstacle = view.obstacle, obstacle.kind == .nodeRefusal, !decision.actions.isEmpty {
+            logger.warning(
+                "a node refused a Pod; another one is made unless that happens too often",
+                metadata: [
+                    "submission": "\(key.objectName)", "node": "\(view.pod?.node ?? "")", "reason": "\(obstacle.text)",
+                    "times": "\(view.refusals)",
+                ])
+        }
         state.withLock { state in
             if case .ended(let ended, _) = row, decision.recheck != nil { state.settled[key] = ended }
             let looks = [decision.recheck, state.rechecks[key]].compactMap { $0 }
