@@ -27,6 +27,8 @@ package struct Obstacle: Hashable, Sendable {
         case noPod
         /// The Pod will never end by itself.
         case neverEnds
+        /// A node did not take the Pod: after its limit another one is made.
+        case nodeRefusal
     }
 
     /// What kind of thing it is.
@@ -58,9 +60,16 @@ package struct Obstacle: Hashable, Sendable {
         "PreStartHookError", "PostStartHookError",
     ]
 
-    /// What a Pod that has not ended waits for; nil where it goes on.
+    /// What a Pod waits for that has not ended, or that its node refused; nil where it goes on.
+    ///
+    /// What containers of others do is no sign that the task goes on: a webhook's sidecar runs all the time.
     package init?(_ pod: PodReading) {
-        guard !pod.hasEnded, !pod.isDeleting else { return nil }
+        guard !pod.isDeleting else { return nil }
+        if pod.wasRefused, let reason = pod.statusReason {
+            self.init(.nodeRefusal, text: reason.message.isEmpty ? reason.name : "\(reason.name): \(reason.message)")
+            return
+        }
+        guard !pod.hasEnded else { return nil }
         if Self.neverEnds(pod) {
             self.init(.neverEnds, text: "nothing of the Pod runs, and it does not end")
             return
@@ -69,7 +78,8 @@ package struct Obstacle: Hashable, Sendable {
             self.init(unschedulable: reason, claim: pod.job)
             return
         }
-        if pod.containers.contains(where: { $0.isRunning && $0.part != .trec && $0.part != .tif }) { return nil }
+        let own = pod.containers.filter { !$0.part.isOther }
+        if own.contains(where: { $0.isRunning && $0.part != .trec && $0.part != .tif }) { return nil }
         for container in pod.containers {
             guard let reason = container.waitingReason else { continue }
             let text = reason.message.isEmpty ? reason.name : reason.message
@@ -83,7 +93,7 @@ package struct Obstacle: Hashable, Sendable {
             }
         }
         let trec = pod[.trec]
-        if pod.isReadyToStart == false, pod.containers.allSatisfy({ $0.state == .waiting(nil) }) {
+        if pod.isReadyToStart == false, own.allSatisfy({ $0.state == .waiting(nil) }) {
             self.init(.mount, text: "its volumes or its network cannot be set up")
         } else if let end = trec?.end, pod.executors.first?.container.end == nil {
             let said = end.message.isEmpty ? "" : ": " + end.message

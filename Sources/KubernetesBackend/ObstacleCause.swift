@@ -30,6 +30,7 @@ extension Obstacle {
         case (.admission, _): return .cannotStart(reason: "the cluster refuses its Pod: \(text)")
         case (.capacity, _): return .cannotStart(reason: "the cluster had no room for it \(lasted): \(text)")
         case (.noPod, _): return .hostLost(reason: "its Pod is gone, and the cluster makes no other one")
+        case (.nodeRefusal, _): return .hostLost(reason: "its node refused it: \(text)")
         case (.image, nil), (.configuration, nil), (.neverEnds, _): return .cannotStart(reason: text)
         }
     }

@@ -15,8 +15,10 @@ package struct PodReading: Hashable, Sendable {
     package var createdAt: Timestamp
     /// Pending until its main container, ack, runs.
     package var phase: Phase
-    /// When it may be gone at the earliest; nil unless its deletion was asked for.
+    /// When it may be gone at the earliest, on the API server's clock; nil unless its deletion was asked for.
     package var deletionTime: Timestamp?
+    /// Seconds that it was given to end when its deletion was asked for; 0 before.
+    package var deletionGrace: Int
     /// Nil until one was found.
     package var node: String?
     /// In the order of the Pod's specification; empty until the kubelet has the Pod.
@@ -60,6 +62,11 @@ package struct PodReading: Hashable, Sendable {
     package var hasEnded: Bool { phase == .succeeded || phase == .failed }
     /// Somebody asked for its deletion.
     package var isDeleting: Bool { deletionTime != nil }
+    /// Its node did not take it, or gave it up before anything of it ran.
+    package var wasRefused: Bool {
+        guard phase == .failed, let statusReason, statusReason.name != "DeadlineExceeded" else { return false }
+        return containers.allSatisfy { $0.end == nil && !$0.isRunning }
+    }
 
     /// The container of a part; nil until the kubelet has the Pod.
     package subscript(_ part: PodPart) -> ContainerReading? { containers.first { $0.part == part } }
@@ -82,6 +89,7 @@ package struct PodReading: Hashable, Sendable {
         self.job = job
         createdAt = metadata.creationTimestamp.flatMap { Timestamp($0) } ?? Timestamp(microseconds: 0)
         deletionTime = metadata.deletionTimestamp.flatMap { Timestamp($0) }
+        deletionGrace = Int(metadata.deletionGracePeriodSeconds ?? 0)
         node = pod.spec?.nodeName
         let status = pod.status
         phase = status?.phase.flatMap { Phase(rawValue: $0) } ?? .pending
@@ -127,6 +135,9 @@ package enum PodPart: Hashable, Sendable, CustomStringConvertible {
             self = position.map { .executor($0) } ?? .other(name)
         }
     }
+
+    /// It is none of a TaskPod's own.
+    var isOther: Bool { if case .other = self { true } else { false } }
 
     /// The container's name.
     package var description: String {

@@ -202,6 +202,6 @@ struct ClusterViewTests {
     ])
     func oneTasksRefusalIsToldFromWhatPasses(_ code: Int, _ message: String, _ isForGood: Bool) {
         let refusal = Refusal(code: code, reason: nil, message: message, request: "POST /x")
-        #expect(KubernetesError.refused(refusal).refusesForGood == isForGood)
+        #expect(KubernetesError.refused(refusal).refusesObject == isForGood)
     }
 }

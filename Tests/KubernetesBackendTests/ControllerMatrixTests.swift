@@ -64,19 +64,23 @@ struct ControllerMatrixTests {
     enum PodCell: CaseIterable {
         case absent, absentForLong
         case pending, running
-        /// An image is missing for 10 s, for longer than its limit, and after an executor has failed.
-        case imageMissing, imageMissingForLong, imageMissingAfterFailure
+        /// An image is missing for 10 s, for longer than its limit, and after an executor has failed for less than two minutes or more.
+        case imageMissing, imageMissingForLong, imageMissingAfterFailure, imageMissingLongerAfterFailure
         case noRoomForLong
         case unclaimedForLong
         case neverEnds, neverEndsForLong
         case succeeded, failed
+        /// A node refused it a moment or a minute ago, and it was the tenth.
+        case refused, refusedForLong, refusedOften
         case deleting, deletingOverdue, deletedEnded
 
         static let gone: Set<Self> = [.absent, .absentForLong]
-        static let ended: Set<Self> = [.succeeded, .failed, .deletedEnded]
+        static let refusals: Set<Self> = [.refused, .refusedForLong, .refusedOften]
+        static let stays: Set<Self> = refusals.union([.succeeded, .failed])
+        static let ended: Set<Self> = stays.union([.deletedEnded])
         static let live: Set<Self> = [
-            .pending, .running, .imageMissing, .imageMissingForLong, .imageMissingAfterFailure, .noRoomForLong,
-            .unclaimedForLong, .neverEnds, .neverEndsForLong,
+            .pending, .running, .imageMissing, .imageMissingForLong, .imageMissingAfterFailure,
+            .imageMissingLongerAfterFailure, .noRoomForLong, .unclaimedForLong, .neverEnds, .neverEndsForLong,
         ]
         static let over: Set<Self> = gone.union(ended).union([.deletingOverdue])
 
@@ -93,13 +97,20 @@ struct ControllerMatrixTests {
             case .running: pod.phase = .running
             case .succeeded: pod.phase = .succeeded
             case .failed: pod.phase = .failed
-            case .deleting: pod.deletionTime = ago(30)
-            case .deletingOverdue: pod.deletionTime = ago(61)
-            case .deletedEnded: (pod.phase, pod.deletionTime) = (.failed, ago(0))
+            case .deleting: view.delete(&pod, since: ago(89))
+            case .deletingOverdue: view.delete(&pod, since: ago(90))
+            case .deletedEnded:
+                view.delete(&pod, since: ago(1))
+                pod.phase = .failed
+            case .refused, .refusedForLong, .refusedOften:
+                pod = try PodReadingTests.pod(
+                    phase: "Failed", status: #","reason":"OutOfcpu","message":"Node didn't have enough resource""#)
+                view.set(.nodeRefusal, since: ago(self == .refused ? 59 : 60))
+                view.refusals = self == .refusedOften ? 10 : 9
             case .imageMissing: view.set(.image, since: ago(10))
             case .imageMissingForLong: view.set(.image, since: ago(300))
-            case .imageMissingAfterFailure:
-                view.set(.image, since: ago(10))
+            case .imageMissingAfterFailure, .imageMissingLongerAfterFailure:
+                view.set(.image, since: ago(self == .imageMissingAfterFailure ? 119 : 120))
                 pod = try PodReadingTests.pod(
                     phase: "Pending",
                     ended: ["exec-0": #"{"exitCode":0,"startedAt":"2026-01-01T00:00:00Z","message":"42 oom=no"}"#])
@@ -160,7 +171,7 @@ struct ControllerMatrixTests {
             pods: PodCell.gone.union([.deleting, .deletingOverdue, .deletedEnded]), acts: [.close]),
         Rule(
             name: "a Pod that its Job left behind goes", rows: over, jobs: [.absent],
-            pods: PodCell.live.union([.succeeded, .failed]), acts: [.deletePod, .close]),
+            pods: PodCell.live.union(PodCell.stays), acts: [.deletePod, .close]),
         Rule(name: "a Job that is being deleted is waited for", rows: over, jobs: [.deleting]),
         Rule(
             name: "the Job of a task that is over goes", rows: [.givenBack, .completed, .justCanceled], jobs: standing,
@@ -211,11 +222,36 @@ struct ControllerMatrixTests {
             jobs: [.absent], claims: [.deleting], pods: PodCell.gone, acts: [.close]),
         Rule(
             name: "a waiting task's Pod without a Job goes", rows: [.waiting], jobs: [.absent],
-            pods: PodCell.live.union([.succeeded, .failed]), acts: [.deletePod]),
+            pods: PodCell.live.union(PodCell.stays), acts: [.deletePod]),
         Rule(
             name: "a waiting task's Pod that goes is waited for", rows: [.waiting], jobs: [.absent],
-            pods: [.deleting, .deletingOverdue, .deletedEnded]),
-        Rule(name: "a Job that somebody deletes is waited for", rows: [.waiting], jobs: [.deleting]),
+            pods: [.deleting, .deletedEnded], isTimed: true),
+        Rule(
+            name: "but not where its node is away: the next submission has another name", rows: [.waiting],
+            jobs: [.absent, .deleting], pods: [.deletingOverdue], acts: [.close]),
+        Rule(
+            name: "a Job that somebody deletes is waited for", rows: [.waiting], jobs: [.deleting],
+            pods: PodCell.gone.union(PodCell.live).union(PodCell.stays)),
+        Rule(
+            name: "a Job that somebody deletes is waited for with its Pod", rows: [.waiting], jobs: [.deleting],
+            pods: [.deleting, .deletedEnded], isTimed: true),
+
+        // A node refused the Pod of a waiting task.
+        Rule(
+            name: "a refusal has its pause", rows: [.waiting], jobs: [.active, .failed], pods: [.refused],
+            isTimed: true),
+        Rule(
+            name: "then the task is submitted again", rows: [.waiting], jobs: [.active, .failed],
+            pods: [.refusedForLong], acts: [.deleteJob]),
+        Rule(
+            name: "the tenth refusal is the attempt's end", rows: [.waiting], jobs: [.active, .failed],
+            pods: [.refusedOften], acts: [.podEnded, .deleteJob]),
+        Rule(
+            name: "a refusal after a claim is its end", rows: held, jobs: [.active, .complete, .failed],
+            pods: PodCell.refusals, acts: [.podEnded, .deleteJob]),
+        Rule(
+            name: "a Job that is complete is no refusal's", rows: [.waiting], jobs: [.complete],
+            pods: PodCell.refusals, acts: [.podEnded, .deleteJob]),
 
         // A task that runs without a Job, or whose Job is being deleted.
         Rule(
@@ -223,7 +259,7 @@ struct ControllerMatrixTests {
             pods: PodCell.gone.union([.deletedEnded, .deletingOverdue]),
             acts: [.podEnded]),
         Rule(
-            name: "a Pod without a Job that has ended goes", rows: held, jobs: [.absent], pods: [.succeeded, .failed],
+            name: "a Pod without a Job that has ended goes", rows: held, jobs: [.absent], pods: PodCell.stays,
             acts: [.podEnded, .deletePod]),
         Rule(
             name: "an attempt under a Job that goes is ended with its Pod", rows: held, jobs: [.deleting],
@@ -244,7 +280,8 @@ struct ControllerMatrixTests {
 
         // The Job has ended, its task has not.
         Rule(
-            name: "a Job's end is its attempt's", rows: live, jobs: [.complete, .failed], pods: PodCell.over,
+            name: "a Job's end is its attempt's", rows: live, jobs: [.complete, .failed],
+            pods: PodCell.over.subtracting(PodCell.refusals),
             acts: [.podEnded, .deleteJob]),
         Rule(
             name: "an ended Job's Pod that is being deleted has its grace", rows: live, jobs: [.complete, .failed],
@@ -254,7 +291,7 @@ struct ControllerMatrixTests {
         // The Job runs.
         Rule(
             name: "a Pod's end is its attempt's", rows: live, jobs: [.active],
-            pods: PodCell.ended.union([.deletingOverdue]),
+            pods: PodCell.ended.subtracting(PodCell.refusals).union([.deletingOverdue]),
             acts: [.podEnded, .deleteJob]),
         Rule(
             name: "a Pod that is being deleted may record its end itself", rows: live, jobs: [.active],
@@ -293,15 +330,24 @@ struct ControllerMatrixTests {
             name: "a Pod that never ends is ended", rows: live, jobs: [.active], pods: [.neverEndsForLong],
             acts: [.podEnded, .deleteJob]),
         Rule(
-            name: "an obstacle after a failure ends the attempt at once", rows: held, jobs: [.active],
-            pods: [.imageMissingAfterFailure], acts: [.afterFailure], isTimed: true),
+            name: "an obstacle after a failure has two minutes", rows: held, jobs: [.active],
+            pods: [.imageMissingAfterFailure], isTimed: true),
+        Rule(
+            name: "an obstacle after a failure has two minutes, unclaimed", rows: [.waiting], jobs: [.active],
+            claims: claimThere, pods: [.imageMissingAfterFailure], isTimed: true),
+        Rule(
+            name: "an obstacle after a failure has two minutes while the claim is made", rows: [.waiting],
+            jobs: [.active], claims: [.absent], pods: [.imageMissingAfterFailure], acts: [.claim], isTimed: true),
+        Rule(
+            name: "an obstacle after a failure then ends the attempt", rows: held, jobs: [.active],
+            pods: [.imageMissingLongerAfterFailure], acts: [.afterFailure], isTimed: true),
         Rule(
             name: "an obstacle after a failure, unclaimed", rows: [.waiting], jobs: [.active], claims: claimThere,
-            pods: [.imageMissingAfterFailure], acts: [.afterFailure], isTimed: true),
+            pods: [.imageMissingLongerAfterFailure], acts: [.afterFailure], isTimed: true),
         Rule(
             name: "an obstacle after a failure, unclaimed and without a claim", rows: [.waiting], jobs: [.active],
             claims: [.absent],
-            pods: [.imageMissingAfterFailure], acts: [.claim, .afterFailure], isTimed: true),
+            pods: [.imageMissingLongerAfterFailure], acts: [.claim, .afterFailure], isTimed: true),
     ]
 
     static func view(_ job: JobCell, _ claim: ClaimCell, _ pod: PodCell) throws -> SubmissionView {
@@ -432,6 +478,13 @@ struct ControllerMatrixTests {
 }
 
 extension SubmissionView {
+    /// It was given 30 s; the API server's clock is wrong.
+    fileprivate mutating func delete(_ pod: inout PodReading, since: TES.Timestamp) {
+        pod.deletionTime = ControllerMatrixTests.ago(-100_000)
+        pod.deletionGrace = 30
+        podDeletedAt = since
+    }
+
     fileprivate mutating func set(_ kind: Obstacle.Kind, since: TES.Timestamp) {
         obstacle = Obstacle(kind, part: kind == .image ? .executor(1) : nil, text: "why")
         obstacleSince = since

@@ -32,6 +32,9 @@ extension Cluster {
         if self.object(resource, key) != nil { throw .alreadyExists(resource, key.name) }
         object["status"] = nil
         setDefaults(&object, resource)
+        if let (code, message) = policy.webhook?(resource, key.name) {
+            throw StatusError(code, code == 500 ? "InternalError" : nil, message)
+        }
         if resource == .pods { try admit(object) }
         if request.query["dryRun"] == "All" {
             object["metadata"]["creationTimestamp"] = timestamp

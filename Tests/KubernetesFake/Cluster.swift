@@ -135,6 +135,10 @@ package struct Policy: Sendable {
     package var quotaName = "no-pods"
     /// Namespaces whose Pods are refused as PodSecurity `restricted` refuses them unless they keep to it.
     package var restricted: Set<String> = []
+    /// What a webhook answers to the creation of an object of that name: code and message; nil where it lets it pass.
+    package var webhook: (@Sendable (Resource, _ name: String) -> (code: Int, message: String)?)?
+    /// How many Pods more the nodes' kubelets refuse, for want of CPU.
+    package var nodeRefusals = 0
     /// The StorageClasses that exist; a claim without one gets the first.
     package var storageClasses = ["hostpath"]
     /// Whether claims are bound; while false they stay Pending.

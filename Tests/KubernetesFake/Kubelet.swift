@@ -48,8 +48,29 @@ extension Cluster {
             startTime: now)
         kubelet(uid, after: timing.admit) { cluster in
             cluster.lives[uid]?.startTime = cluster.now
+            if cluster.policy.nodeRefusals > 0 {
+                cluster.policy.nodeRefusals -= 1
+                return cluster.refusePod(uid)
+            }
             cluster.publish(uid)
             cluster.kubelet(uid, after: cluster.timing.sandbox) { $0.makeSandbox(uid, tries: 0) }
+        }
+    }
+
+    /// The kubelet does not admit a Pod: it fails without any container.
+    /// https://kubernetes.io/docs/concepts/scheduling-eviction/ and `rejectPod` of the kubelet
+    private func refusePod(_ uid: String) {
+        guard let life = lives[uid] else { return }
+        let message =
+            "Pod was rejected: Node didn't have enough resource: cpu, requested: 100, used: 1000, capacity: 1000"
+        podEvent(uid, "Warning", "OutOfcpu", message)
+        lives[uid]?.stage = .over
+        lives[uid]?.final = true
+        update(.pods, life.key) { pod in
+            pod["status"]["phase"] = "Failed"
+            pod["status"]["reason"] = "OutOfcpu"
+            pod["status"]["message"] = .string(message)
+            pod["status"]["startTime"] = timestamp
         }
     }
 

@@ -14,6 +14,12 @@ package struct ClusterView: Sendable {
         var obstacleSince = Timestamp(microseconds: 0)
         var events = EventReading()
         var suspensions = 0
+        /// How many Pods in a row nodes refused.
+        var refusals = 0
+        /// When the deletion of a Pod was first seen, by uid.
+        var deletions: [String: Timestamp] = [:]
+        /// Of the last Job that is gone.
+        var deletedJob: String?
         /// When the cluster told that its Job is gone.
         var jobDeletedAt: Timestamp?
         /// The cluster has told that its Job or a Pod of it was deleted.
@@ -39,6 +45,13 @@ package struct ClusterView: Sendable {
     /// All Jobs, by submission.
     package var jobs: [SubmissionKey: JobReading] { entries.compactMapValues(\.job) }
 
+    /// What waits for something that Events may explain.
+    package var unexplained: [SubmissionKey] {
+        entries.compactMap { key, entry in
+            entry.obstacle.map { $0.kind.needsEvents || entry.pod == nil } == true ? key : nil
+        }
+    }
+
     /// What is seen of one submission.
     package func view(_ key: SubmissionKey) -> SubmissionView {
         var view = SubmissionView()
@@ -48,7 +61,9 @@ package struct ClusterView: Sendable {
         view.volumeClaim = entry.volumeClaim
         view.pod = entry.pod
         view.lastPod = entry.lastPod
+        view.podDeletedAt = view.pod.flatMap { entry.deletions[$0.uid] }
         view.suspensions = entry.suspensions
+        view.refusals = entry.refusals
         if let obstacle = entry.obstacle {
             view.obstacle = entry.events.refined(obstacle)
             view.obstacleSince =
@@ -91,6 +106,9 @@ package struct ClusterView: Sendable {
         apply(
             change, now, key: { SubmissionKey(objectName: $0.name) },
             set: { entry, job in
+                // The answer to its creation may come after the watch has told of its end.
+                if let job, job.uid == entry.deletedJob { return }
+                if job == nil { entry.deletedJob = entry.job?.uid }
                 if entry.job?.state == .active, job?.state == .suspended { entry.suspensions += 1 }
                 entry.jobDeletedAt = job == nil ? now : nil
                 if job == nil { entry.wasDeleted = true }
@@ -177,6 +195,7 @@ package struct ClusterView: Sendable {
     /// Keeps the time at which the present obstacle was first seen.
     private mutating func refresh(_ key: SubmissionKey, _ now: Timestamp) {
         guard let entry = entries[key] else { return }
+        entries[key]?.deletions = entry.pods.filter(\.value.isDeleting).mapValues { entry.deletions[$0.uid] ?? now }
         let obstacle: Obstacle? =
             if let pod = entry.pod {
                 Obstacle(pod)
@@ -195,6 +214,10 @@ package struct ClusterView: Sendable {
             entries[key]?.obstacle = obstacle
             entries[key]?.obstacleSince = now
             entries[key]?.events = EventReading()
+            if obstacle?.kind == .nodeRefusal { entries[key]?.refusals += 1 }
+        }
+        if entry.pod?.containers.contains(where: { $0.end != nil || $0.isRunning }) == true {
+            entries[key]?.refusals = 0
         }
     }
 }

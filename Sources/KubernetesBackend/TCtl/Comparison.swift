@@ -70,7 +70,7 @@ extension Controller {
             last = page.last?.key
         }
         if Task.isCancelled { return }
-        let orphans = OrphanJobs(jobs, rows: rows, before: now.adding(seconds: -options.orphanAge))
+        let orphans = OrphanJobs(jobs, rows: rows, before: store.now().adding(seconds: -options.orphanAge))
         let confirmed = state.withLock { state -> [JobReading] in
             // What was listed anew meanwhile is compared at once.
             if state.lists == lists { state.compareAfter = now.adding(seconds: options.comparisonEvery) }
@@ -101,8 +101,8 @@ extension Controller {
             logger.error(
                 """
                 most running tasks have neither Job nor Pod here: are kubernetes.namespace and the cluster the ones where they run, \
-                or was etcd restored from an older state? None of them is ended as long as that is so. If they are really gone, \
-                cancel these tasks
+                or was etcd restored from an older state? As long as that is so none of them is ended, and no other task is submitted. \
+                If they are really gone, cancel these tasks
                 """, metadata: ["tasks": "\(missing.missing)", "of": "\(missing.held)"])
         }
         if case .tooMany(let count, let limit) = orphans {
@@ -118,7 +118,7 @@ extension Controller {
         for job in orphans {
             logger.warning("deleting a Job that the database knows nothing of", metadata: ["job": "\(job.name)"])
             do throws(ControllerError) {
-                try await delete(Job.self, job.name, uid: job.uid)
+                if try await !delete(Job.self, job.name, uid: job.uid) { isGone(job) }
             } catch {
                 logger.warning("a Job could not be deleted", metadata: ["job": "\(job.name)", "reason": "\(error)"])
             }

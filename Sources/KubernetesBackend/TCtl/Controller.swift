@@ -34,9 +34,6 @@ package final class Controller: Service {
         package init(instance: String) { self.instance = instance }
     }
 
-    /// Most submissions whose Events are read in one round.
-    private static let mostEvents = 20
-
     let client: KubernetesClient
     let store: any SubmissionStore
     let options: Options
@@ -44,6 +41,8 @@ package final class Controller: Service {
     let logger: Logger
     let matrix: ControllerMatrix
     let recorder: EndRecorder
+    /// What all its timers run on; the store's clock may jump, and then stand still.
+    let clock: @Sendable () -> Timestamp
     private let election: LeaderElection
     let state = Mutex(State())
 
@@ -58,14 +57,16 @@ package final class Controller: Service {
         var rechecks: [SubmissionKey: Timestamp] = [:]
         var failures: [SubmissionKey: Int] = [:]
         var eventsRead: [SubmissionKey: Timestamp] = [:]
-        /// How many submissions' Events may still be read in this round.
-        var eventsLeft = 0
         /// Whose Job is being made.
         var making: Set<SubmissionKey> = []
         /// Whose Job the cluster did not take, for a quota say.
         var blocked: Set<SubmissionKey> = []
+        /// How many submissions in a row the cluster did not take at the first try.
+        var refusedInARow = 0
         /// No other submission is tried until then.
         var feedAfter = Timestamp(microseconds: 0)
+        /// Since when the cluster denies a submission's Job or claim.
+        var deniedSince: [SubmissionKey: Timestamp] = [:]
         /// The store did not answer when it was last asked.
         var isStoreAway = false
         /// Most running tasks have no Job here: see ``MissingJobs``.
@@ -92,6 +93,7 @@ package final class Controller: Service {
             failures[key] = nil
             eventsRead[key] = nil
             blocked.remove(key)
+            deniedSince[key] = nil
             settled[key] = nil
             suspensions[key] = nil
         }
@@ -100,11 +102,15 @@ package final class Controller: Service {
         func isWaiting(_ key: SubmissionKey, _ now: Timestamp) -> Bool { rechecks[key] ?? now > now }
     }
 
-    /// - Parameter election: of the replicas that share the instance.
+    /// - Parameters:
+    ///   - election: of the replicas that share the instance.
+    ///   - clock: what its timers run on. Nil is a clock that begins with the store's time and runs with this machine's `ContinuousClock`.
     package init(
         client: KubernetesClient, store: any SubmissionStore, election: LeaderElection, options: Options,
-        logger: Logger, render: @escaping SubmissionRenderer
+        logger: Logger, clock: (@Sendable () -> Timestamp)? = nil, render: @escaping SubmissionRenderer
     ) {
+        let (begin, start) = (store.now(), ContinuousClock.now)
+        self.clock = clock ?? { begin.adding(start.duration(to: .now)) }
         self.client = client
         self.store = store
         self.election = election
@@ -146,6 +152,7 @@ package final class Controller: Service {
                 }
             }
             group.addTask { await self.feed() }
+            group.addTask { await self.readEvents() }
             // Ends with the Swift task: a stream does.
             for await _ in signals { await round() }
             group.cancelAll()
@@ -169,7 +176,7 @@ package final class Controller: Service {
                         "kind": "\(type.resource.kind)", "reason": "\(error)", "retry_in": "\(delay)",
                     ])
             }
-            let now = store.now()
+            let now = clock()
             let isUrgent = state.withLock { state in
                 if case .replaced = change {
                     state.listed.insert(type.resource.kind)
@@ -193,28 +200,17 @@ package final class Controller: Service {
             state.dirty.remove(key)
             // What failed is tried again, whatever changes.
             guard state.failures[key] == nil else { return }
-            let look = min(until, nextEvents(key, view, state) ?? until)
-            state.rechecks[key] = look == .distantFuture ? nil : look
+            state.rechecks[key] = until == .distantFuture ? nil : until
         } else {
             state.dirty.insert(key)
         }
-    }
-
-    /// When Events are to be read of an obstacle that only they explain.
-    private func nextEvents(_ key: SubmissionKey, _ view: SubmissionView, _ state: State) -> Timestamp? {
-        guard let obstacle = view.obstacle, let since = view.obstacleSince else { return nil }
-        guard obstacle.kind.needsEvents || view.pod == nil else { return nil }
-        let last = max(state.eventsRead[key] ?? since, since)
-        // What lasts is asked for less and less often: a thousand Jobs may wait for one quota.
-        let lasted = Int((last.microseconds - since.microseconds) / 1_000_000)
-        return last.adding(seconds: max(options.eventsEvery, min(lasted / 2, 600)))
     }
 
     // MARK: A round
 
     /// Everything that is due.
     private func round() async {
-        let now = store.now()
+        let now = clock()
         guard state.withLock({ $0.isReady }) else { return }
         do throws(TaskStoreError) {
             try await compareIfDue(now)
@@ -224,7 +220,6 @@ package final class Controller: Service {
                     state.isStoreAway = false
                     state.view.storeAnswersSince = now
                 }
-                state.eventsLeft = Self.mostEvents
                 var due = state.dirty.filter { state.failures[$0] == nil || !state.isWaiting($0, now) }
                 for (key, time) in state.rechecks where time <= now { due.insert(key) }
                 for submission in ending {
@@ -300,22 +295,36 @@ package final class Controller: Service {
     }
 
     private func act(on key: SubmissionKey, _ row: SubmissionRow) async throws(ControllerError) {
-        try await readEventsIfDue(key)
         let view = state.withLock { state in
             if row == .none { state.forget(key) }
             if row != .waiting { state.blocked.remove(key) }
             return state.view.view(key)
         }
-        let decision = matrix.decide(row, view, now: store.now())
+        let decision = matrix.decide(onClock(row), view, now: clock())
         for action in decision.actions {
             guard try await perform(action, key, row, view) else { break }
         }
         warnOfSuspensions(key, view)
+        if let obstacle = view.obstacle, obstacle.kind == .nodeRefusal, !decision.actions.isEmpty {
+            logger.warning(
+                "a node refused a Pod; another one is made unless that happens too often",
+                metadata: [
+                    "submission": "\(key.objectName)", "node": "\(view.pod?.node ?? "")", "reason": "\(obstacle.text)",
+                    "times": "\(view.refusals)",
+                ])
+        }
         state.withLock { state in
             if case .ended(let ended, _) = row, decision.recheck != nil { state.settled[key] = ended }
-            let looks = [decision.recheck, state.rechecks[key], nextEvents(key, view, state)].compactMap { $0 }
-            if let look = looks.min() { state.rechecks[key] = max(look, store.now().adding(seconds: 1)) }
+            let looks = [decision.recheck, state.rechecks[key]].compactMap { $0 }
+            if let look = looks.min() { state.rechecks[key] = max(look, clock().adding(seconds: 1)) }
         }
+    }
+
+    /// The time of a task's end is the store's: as long ago on the clock of the timers.
+    private func onClock(_ row: SubmissionRow) -> SubmissionRow {
+        guard case .ended(let state, let since) = row else { return row }
+        let ago = store.now().microseconds - since.microseconds
+        return .ended(state, since: Timestamp(microseconds: clock().microseconds - ago))
     }
 
     /// Tells the operator of a Job that does not come to run.
@@ -327,49 +336,6 @@ package final class Controller: Service {
             "a queue takes back this Job's Pod again and again; Kueue's waitForPodsReady must be off",
             metadata: ["submission": "\(key.objectName)", "times": "\(view.suspensions)"])
     }
-
-    /// Reads the Events of a submission's objects where only they say why it does not go on.
-    private func readEventsIfDue(_ key: SubmissionKey) async throws(ControllerError) {
-        let now = store.now()
-        let view = state.withLock { state -> SubmissionView? in
-            let view = state.view.view(key)
-            guard let due = nextEvents(key, view, state), due <= now else { return nil }
-            // A thousand Jobs may want theirs at once: their turn comes, in no order.
-            guard state.eventsLeft > 0 else {
-                state.rechecks[key] = now.adding(seconds: Int.random(in: 1...options.eventsEvery))
-                return nil
-            }
-            state.eventsLeft -= 1
-            state.eventsRead[key] = now
-            return view
-        }
-        guard let view else { return }
-        let uids = [view.job?.uid, view.pod?.uid, view.volumeClaim?.uid].compactMap { $0 }
-        var events: [Event] = []
-        for uid in uids {
-            var list = ListOptions()
-            list.selection.fields = "involvedObject.uid=\(uid)"
-            do throws(KubernetesError) {
-                events += try await client.list(Event.self, options: list).items
-            } catch { throw .cluster(error) }
-        }
-        let reading = EventReading(events)
-        state.withLock { $0.view.set(reading, for: key, now: now) }
-        if view.pod == nil, let job = view.job { try await forgetIfGone(job) }
-    }
-
-    /// A Job without a Pod may be gone: the answer to its creation can come after the watch has told of its end.
-    private func forgetIfGone(_ job: JobReading) async throws(ControllerError) {
-        do throws(KubernetesError) {
-            _ = try await client.get(Job.self, job.name)
-        } catch {
-            guard error.reason == .notFound else { throw .cluster(error) }
-            let now = store.now()
-            state.withLock { state in
-                for key in state.view.apply(.deleted(job), now: now) { note(key, &state, now) }
-            }
-        }
-    }
 }
 
 /// Why something could not be done now.
@@ -377,6 +343,8 @@ enum ControllerError: Error, CustomStringConvertible {
     case cluster(KubernetesError)
     /// The cluster takes no Job now, or not this one.
     case creation(KubernetesError)
+    /// A policy or a webhook denies this object.
+    case denied(KubernetesError)
     case store(TaskStoreError)
     /// An object that is in the way.
     case inTheWay(String)
@@ -384,20 +352,10 @@ enum ControllerError: Error, CustomStringConvertible {
 
     var description: String {
         switch self {
-        case .cluster(let error), .creation(let error): error.description
+        case .cluster(let error), .creation(let error), .denied(let error): error.description
         case .store(let error): "the store: \(error)"
         case .inTheWay(let reason): reason
         case .tookTooLong: "it took longer than a minute"
-        }
-    }
-}
-
-extension Obstacle.Kind {
-    /// Its status does not say why.
-    var needsEvents: Bool {
-        switch self {
-        case .noPod, .mount, .volumeClaim: true
-        case .image, .configuration, .recorder, .recorderEnds, .nodeSelector, .capacity, .admission, .neverEnds: false
         }
     }
 }

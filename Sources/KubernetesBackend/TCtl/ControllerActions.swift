@@ -47,11 +47,12 @@ extension Controller {
         do throws(KubernetesError) {
             job = try await client.create(objects.job)
         } catch {
-            if error.refusesForGood { return try await refuse(submission, "Job", error) }
+            if error.refusesObject { return try await refuse(submission, "Job", error) }
             guard error.reason == .alreadyExists else { throw .creation(error) }
             job = try await existingJob(submission.key)
         }
-        let now = store.now()
+        taken(submission.key)
+        let now = clock()
         state.withLock { state in
             for key in state.view.apply(.changed(JobReading(job)), now: now) { note(key, &state, now) }
         }
@@ -59,10 +60,21 @@ extension Controller {
         if let claim = objects.volumeClaim { try await create(claim, of: job, for: submission) }
     }
 
-    /// Ends a task whose objects the cluster will never take.
+    /// Ends a task whose object the cluster refuses, be it after the time that a refusal has to be lifted again.
     private func refuse(_ submission: Submission, _ what: String, _ error: KubernetesError)
         async throws(ControllerError)
     {
+        let now = clock()
+        if error.refusalMayPass {
+            let since = state.withLock { state in
+                let since = state.deniedSince[submission.key] ?? now
+                state.deniedSince[submission.key] = since
+                return since
+            }
+            guard let limit = options.limits.limit(.admission), since.adding(seconds: limit) <= now else {
+                throw .denied(error)
+            }
+        }
         let cause = Cause.cannotStart(reason: "the cluster refuses its \(what): \(error.refusal?.message ?? "")")
         try await stored { () throws(TaskStoreError) in try await recorder.refuse(submission, cause) }
         state.withLock { _ = $0.dirty.insert(submission.key) }
@@ -97,7 +109,10 @@ extension Controller {
     private func createVolumeClaim(_ key: SubmissionKey, _ view: SubmissionView) async throws(ControllerError) -> Bool {
         // Open and unclaimed, or nil.
         let submission = try await stored { () throws(TaskStoreError) in try await store.submit(key.taskID) }
-        guard let submission, submission.key == key, let claim = try await objects(submission)?.volumeClaim else {
+        guard let submission, submission.key == key, let objects = try await objects(submission) else { return false }
+        guard let claim = objects.volumeClaim else {
+            // It was submitted under another configuration: without a claim its Pod waits for ever.
+            if let job = view.job { try await deleteJob(key, uid: job.uid) }
             return false
         }
         let job: Job
@@ -129,15 +144,16 @@ extension Controller {
                 made = try await client.get(PersistentVolumeClaim.self, name)
             }
         } catch {
-            if error.refusesForGood { return try await refuse(submission, "PersistentVolumeClaim", error) }
+            if error.refusesObject { return try await refuse(submission, "PersistentVolumeClaim", error) }
             throw .cluster(error)
         }
         let isOurs = made.metadata?.ownerReferences?.contains { $0.uid == uid } ?? false
         guard isOurs, made.metadata?.deletionTimestamp == nil else {
             throw .inTheWay("the PersistentVolumeClaim \(name) belongs to somebody else, or is being deleted")
         }
-        let now = store.now()
+        let now = clock()
         state.withLock { state in
+            state.deniedSince[submission.key] = nil
             for key in state.view.apply(.changed(VolumeClaimReading(made)), now: now) { note(key, &state, now) }
         }
     }
@@ -146,24 +162,37 @@ extension Controller {
 
     /// Deletes a submission's Job, and takes it for one that goes until the watch tells: nobody asks twice.
     private func deleteJob(_ key: SubmissionKey, uid: String) async throws(ControllerError) {
-        try await delete(Job.self, key.objectName, uid: uid)
-        let now = store.now()
+        let wasThere = try await delete(Job.self, key.objectName, uid: uid)
+        guard var job = state.withLock({ $0.view.view(key).job }), job.uid == uid else { return }
+        // The watch may have told of its end before the answer to its creation came.
+        guard wasThere else { return isGone(job) }
+        job.state = .deleting
+        let now = clock()
         state.withLock { state in
-            guard var job = state.view.view(key).job, job.uid == uid else { return }
-            job.state = .deleting
-            _ = state.view.apply(.changed(job), now: now)
+            if state.view.view(key).job?.uid == uid { _ = state.view.apply(.changed(job), now: now) }
         }
     }
 
+    /// Takes a Job for deleted.
+    func isGone(_ job: JobReading) {
+        let now = clock()
+        state.withLock { state in
+            for key in state.view.apply(.deleted(job), now: now) { note(key, &state, now) }
+        }
+    }
+
+    /// Deletes one object; false where it was gone, or another one of the same name is there.
+    @discardableResult
     func delete<Object: KubernetesObject>(
         _ type: Object.Type, _ name: String, uid: String
-    ) async throws(ControllerError) {
+    ) async throws(ControllerError) -> Bool {
         do throws(KubernetesError) {
             _ = try await client.delete(
                 type, name, propagation: .background, preconditions: Preconditions(uid: uid))
+            return true
         } catch {
-            // Gone, or another one of the same name.
             guard error.reason == .notFound || error.reason == .conflict else { throw .cluster(error) }
+            return false
         }
     }
 
@@ -193,7 +222,7 @@ extension Controller {
             guard state.missesJobs || !state.isCompared, state.view.knowsNothing(of: key) else {
                 return false
             }
-            state.rechecks[key] = store.now().adding(seconds: 10)
+            state.rechecks[key] = clock().adding(seconds: 10)
             return true
         }
     }
@@ -221,7 +250,7 @@ extension Controller {
             throw .cluster(error)
         }
         if let pod, pod == view.pod { return false }
-        let now = store.now()
+        let now = clock()
         state.withLock { state in
             let change = pod.map { ReflectedChange<PodReading?>.changed($0) } ?? view.pod.map { .deleted($0) }
             if let change { _ = state.view.apply(change, now: now) }

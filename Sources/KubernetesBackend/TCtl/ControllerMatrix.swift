@@ -59,6 +59,8 @@ package struct SubmissionView: Hashable, Sendable {
     package var volumeClaim: VolumeClaimReading?
     /// The newest one.
     package var pod: PodReading?
+    /// When the deletion of that Pod was first seen; nil where nobody asked for it.
+    package var podDeletedAt: Timestamp?
     /// The last state of a Pod that is gone.
     package var lastPod: PodReading?
     /// What it waits for, and since when.
@@ -67,6 +69,8 @@ package struct SubmissionView: Hashable, Sendable {
     package var obstacleSince: Timestamp?
     /// How often a queue has taken back its Pod.
     package var suspensions = 0
+    /// How many Pods in a row nodes refused before anything of them ran.
+    package var refusals = 0
 
     /// Nothing of it is there.
     package init() {}
@@ -81,11 +85,15 @@ package struct ControllerLimits: Hashable, Sendable {
     package var obstacles: [Obstacle.Kind: Int] = [
         .image: 300, .configuration: 300, .recorder: 300, .recorderEnds: 300, .admission: 300, .mount: 600,
         .volumeClaim: 600,
-        .nodeSelector: 600, .neverEnds: 10,
+        .nodeSelector: 600, .neverEnds: 10, .nodeRefusal: 60,
     ]
+    /// How many Pods in a row nodes may refuse until that ends an attempt.
+    package var refusals = 10
+    /// How long an obstacle may last after an executor has failed: outputs may still be uploaded where it passes.
+    package var afterFailure = 120
     /// How often the recorder of a Pod that has claimed may have been started again before its ends count.
     package var recorderRestarts = 3
-    /// How long a Pod may outlive the end that Kubernetes set for it: then its node is away.
+    /// How long a Pod may outlive the time that it was given to end: then its node is away.
     package var overdue = 60
     /// How long a Job may be without a Pod that had claimed its task.
     package var podless = 60
@@ -181,13 +189,24 @@ package struct ControllerMatrix: Sendable {
 
     private func live(_ view: SubmissionView, claimedBy claim: String?, _ now: Timestamp) -> ControllerDecision {
         guard let job = view.job else { return withoutJob(view, claimedBy: claim, now) }
+        if claim == nil, let decision = refused(view, job, now) { return decision }
         switch job.state {
         case .active: return active(view, job, claimedBy: claim, now)
         case .suspended: return ControllerDecision(missingClaim(view, job, claim))
         case .complete, .failed: return afterJob(view, job, now)
         // Somebody else deletes it. A task that waits is submitted again once it is gone.
-        case .deleting: return claim == nil ? ControllerDecision() : afterJob(view, nil, now)
+        case .deleting: return claim == nil ? unclaimed(view, now) : afterJob(view, nil, now)
         }
+    }
+
+    /// A node did not take the Pod: another one is made after a pause, and no attempt is lost until that has happened often.
+    private func refused(_ view: SubmissionView, _ job: JobReading, _ now: Timestamp) -> ControllerDecision? {
+        guard job.state == .active || job.state == .failed, !job.isPastDeadline, let obstacle = view.obstacle,
+            obstacle.kind == .nodeRefusal, let since = view.obstacleSince, let pause = limits.limit(obstacle.kind),
+            view.refusals < limits.refusals
+        else { return nil }
+        let end = since.adding(seconds: pause)
+        return end <= now ? ControllerDecision([.deleteJob(uid: job.uid)]) : ControllerDecision(recheck: end)
     }
 
     private func active(
@@ -195,7 +214,7 @@ package struct ControllerMatrix: Sendable {
     ) -> ControllerDecision {
         if let pod = view.pod {
             if pod.hasEnded { return ControllerDecision([.end(.podEnded), .deleteJob(uid: job.uid)]) }
-            if pod.isDeleting { return overdue(pod, job, now) }
+            if pod.isDeleting { return overdue(view, job, now) }
         }
         var decision = ControllerDecision(missingClaim(view, job, claim))
         guard let obstacle = view.obstacle, let since = view.obstacleSince else { return decision }
@@ -212,10 +231,15 @@ package struct ControllerMatrix: Sendable {
         if end <= now {
             decision.actions = [.end(ending), .deleteJob(uid: job.uid)]
         } else {
-            if ending == .stalled, let pod = view.pod, hasFailedExecutor(pod) {
-                decision.actions.append(.end(.stalledAfterFailure))
-            }
             decision.recheck = end
+            if ending == .stalled, let pod = view.pod, hasFailedExecutor(pod) {
+                let early = since.adding(seconds: limits.afterFailure)
+                if early <= now {
+                    decision.actions.append(.end(.stalledAfterFailure))
+                } else {
+                    decision.recheck = min(early, end)
+                }
+            }
         }
         return decision
     }
@@ -241,12 +265,18 @@ package struct ControllerMatrix: Sendable {
         guard let pod = view.pod, !pod.hasEnded else {
             return ControllerDecision([.end(.podEnded)] + (job.map { [.deleteJob(uid: $0.uid)] } ?? []))
         }
-        return overdue(pod, job, now)
+        return overdue(view, job, now)
+    }
+
+    /// When a Pod that is to end has had its time, counted from when that was first seen: the cluster's clock is another one.
+    private func overdueAt(_ view: SubmissionView) -> Timestamp? {
+        guard let pod = view.pod, pod.isDeleting else { return nil }
+        return view.podDeletedAt?.adding(seconds: pod.deletionGrace + limits.overdue)
     }
 
     /// A Pod that is to end does, unless its node is away.
-    private func overdue(_ pod: PodReading, _ job: JobReading?, _ now: Timestamp) -> ControllerDecision {
-        guard let end = pod.deletionTime?.adding(seconds: limits.overdue) else { return ControllerDecision() }
+    private func overdue(_ view: SubmissionView, _ job: JobReading?, _ now: Timestamp) -> ControllerDecision {
+        guard let end = overdueAt(view) else { return ControllerDecision() }
         if now < end { return ControllerDecision(recheck: end) }
         return ControllerDecision([.end(.podEnded)] + (job.map { [.deleteJob(uid: $0.uid)] } ?? []))
     }
@@ -257,12 +287,12 @@ package struct ControllerMatrix: Sendable {
         if let pod = view.pod {
             let deletion = delete(pod, view, now)
             // A waiting task's Pod never claimed it: what it does is of no interest.
-            if claim == nil { return deletion }
+            if claim == nil { return pod.isDeleting ? unclaimed(view, now) : deletion }
             if pod.hasEnded {
                 return ControllerDecision([.end(.podEnded)] + deletion.actions, recheck: deletion.recheck)
             }
             // One that was left behind by its Job may go on and record its end.
-            return overdue(pod, nil, now)
+            return overdue(view, nil, now)
         }
         if claim != nil { return ControllerDecision([.end(.podEnded)]) }
         // The next claim has the same name. One that is being deleted may stay so for ever: the next submission has another name.
@@ -272,13 +302,19 @@ package struct ControllerMatrix: Sendable {
         return ControllerDecision([.submit])
     }
 
+    /// What is being deleted goes, unless the node of a Pod is away: then the next submission has another name.
+    private func unclaimed(_ view: SubmissionView, _ now: Timestamp) -> ControllerDecision {
+        guard let end = overdueAt(view) else { return ControllerDecision() }
+        return end <= now ? ControllerDecision([.close]) : ControllerDecision(recheck: end)
+    }
+
     // MARK: The task is to end, or has
 
     private func canceling(_ view: SubmissionView, _ now: Timestamp) -> ControllerDecision {
         var actions: [ControllerAction] = []
         if let job = view.job, job.state != .deleting { actions.append(.deleteJob(uid: job.uid)) }
         guard let pod = view.pod, !pod.hasEnded else { return ControllerDecision(actions + [.end(.canceled)]) }
-        if let end = pod.deletionTime?.adding(seconds: limits.overdue) {
+        if let end = overdueAt(view) {
             return end <= now
                 ? ControllerDecision(actions + [.end(.canceled)]) : ControllerDecision(actions, recheck: end)
         }
@@ -319,4 +355,8 @@ extension Timestamp {
     static let distantFuture = Timestamp(microseconds: .max)
 
     func adding(seconds: Int) -> Timestamp { Timestamp(microseconds: microseconds + Int64(seconds) * 1_000_000) }
+
+    func adding(_ duration: Duration) -> Timestamp {
+        Timestamp(microseconds: microseconds + Int64(duration / .microseconds(1)))
+    }
 }

@@ -1,11 +1,13 @@
 import KubernetesAPI
 import Logging
 import Synchronization
+import TES
 import TaskCore
 
 /// Waiting tasks become Jobs.
 extension Controller {
-    /// Most submissions that the cluster does not take for now: no further task is tried then.
+    /// So many submissions that the cluster does not take for now, and so many refusals in a row, are no accident: then further tasks are
+    /// tried one at a time, and now and then.
     private static let mostBlocked = 10
 
     /// Submits waiting tasks until the Swift task is cancelled. Rounds go on meanwhile: a cancel waits for none of it.
@@ -22,13 +24,12 @@ extension Controller {
 
     /// Submits the oldest waiting tasks, as many as there is room for; whether there may be more.
     private func feedOnce() async throws(TaskStoreError) -> Bool {
-        let now = store.now()
+        let now = clock()
         let free = state.withLock { state in
             // Nothing is judged before the first comparison.
-            guard state.isReady, state.isCompared, state.feedAfter <= now,
-                state.blocked.count < Self.mostBlocked
-            else { return 0 }
-            return options.maxLiveJobs - state.view.liveJobs - state.making.count
+            guard state.isReady, state.isCompared, !state.missesJobs, state.feedAfter <= now else { return 0 }
+            let free = options.maxLiveJobs - state.view.liveJobs - state.making.count
+            return Self.takesNone(state) ? min(free, 1) : free
         }
         guard free > 0 else { return false }
         let limit = min(free, 100)
@@ -75,34 +76,54 @@ extension Controller {
         return .success(false)
     }
 
+    private static func takesNone(_ state: State) -> Bool {
+        state.blocked.count >= mostBlocked && state.refusedInARow >= mostBlocked
+    }
+
+    /// The cluster has taken a submission's Job. One that it did not take before says nothing of others: it may have got the only room.
+    func taken(_ key: SubmissionKey) {
+        state.withLock { state in
+            state.deniedSince[key] = nil
+            guard state.blocked.remove(key) == nil else { return }
+            state.refusedInARow = 0
+            state.feedAfter = Timestamp(microseconds: 0)
+        }
+    }
+
     /// Makes the objects of a submission unless there are as many Jobs as may be; whether there was room.
     func make(_ submission: Submission) async throws(ControllerError) -> Bool {
         let key = submission.key
         let hasRoom = state.withLock { state in
-            state.view.liveJobs + state.making.count < options.maxLiveJobs && state.making.insert(key).inserted
+            // The cluster may be another one than the tasks'.
+            !state.missesJobs && state.view.liveJobs + state.making.count < options.maxLiveJobs
+                && state.making.insert(key).inserted
         }
         guard hasRoom else {
-            state.withLock { $0.rechecks[key] = store.now().adding(seconds: 5) }
+            state.withLock { $0.rechecks[key] = clock().adding(seconds: 5) }
             return false
         }
         defer { state.withLock { _ = $0.making.remove(key) } }
         try await create(submission)
-        state.withLock { _ = $0.blocked.remove(key) }
         return true
     }
 
     /// Remembers to try again, the sooner where the cluster takes nothing for now.
     func failed(_ key: SubmissionKey, _ error: ControllerError) {
-        let now = store.now()
+        let now = clock()
         state.withLock { state in
             let failures = state.failures[key, default: 0] + 1
             state.failures[key] = failures
-            if case .creation = error {
-                state.blocked.insert(key)
-                state.feedAfter = now.adding(seconds: 5)
+            // That one fails again says nothing of others.
+            if case .creation = error, state.blocked.insert(key).inserted {
+                state.refusedInARow += 1
+                state.feedAfter = now.adding(seconds: Self.takesNone(state) ? max(60, state.blocked.count) : 5)
             }
-            let most = state.blocked.contains(key) ? 10 : 60
-            state.rechecks[key] = now.adding(seconds: min(most, 1 << min(failures, 6)))
+            var pause = 1 << min(failures, 6)
+            if state.blocked.contains(key) {
+                // The more wait, the less each is tried: two a second, all told.
+                pause = max(min(pause, 10), state.blocked.count / 2)
+            }
+            state.rechecks[key] = now.adding(seconds: min(pause, 3600))
         }
         logger.warning(
             "a submission could not be looked after; trying again",

@@ -4,6 +4,7 @@ import KubernetesAPI
 import KubernetesBackend
 import KubernetesFake
 import Logging
+import Synchronization
 import TES
 import TaskCore
 import TaskStore
@@ -23,15 +24,30 @@ struct ControllerHarness: Sendable {
     let server: APIServer
     let runtime: ScriptedRuntime
     let store: InMemoryTaskStore
+    let storeAhead: Ahead
     /// What the controllers ask: the same store, unless a test sends it away.
     let asked: AwayStore
     let http: HTTPClient
     let options: Controller.Options
-    let hasVolumeClaim: Bool
+    var hasVolumeClaim: Bool
 
     /// Some containers play something else.
     static func playing(_ plays: [String: Play]) -> @Sendable (ContainerStart) -> Play? {
         { plays[$0.name] }
+    }
+
+    /// By how much the store's clock is ahead of the cluster's and the controllers'.
+    final class Ahead: Sendable {
+        private let value = Mutex(0.0)
+
+        var seconds: Double {
+            get { value.withLock { $0 } }
+            set { value.withLock { $0 = newValue } }
+        }
+    }
+
+    private static func time(_ seconds: Double) -> TES.Timestamp {
+        TES.Timestamp(microseconds: Int64(seconds * 1_000_000))
     }
 
     static func options(_ change: (inout Controller.Options) -> Void) -> Controller.Options {
@@ -53,12 +69,13 @@ struct ControllerHarness: Sendable {
         }
         let cluster = Cluster(timeline: timeline, runtime: runtime)
         let server = try await APIServer.start(cluster)
-        let store = InMemoryTaskStore { TES.Timestamp(microseconds: Int64(timeline.now * 1_000_000)) }
+        let ahead = Ahead()
+        let store = InMemoryTaskStore { Self.time(timeline.now + ahead.seconds) }
         let http = HTTPClient()
         var options = options
         options.roundEvery = .milliseconds(50)
         let harness = ControllerHarness(
-            timeline: timeline, cluster: cluster, server: server, runtime: runtime, store: store,
+            timeline: timeline, cluster: cluster, server: server, runtime: runtime, store: store, storeAhead: ahead,
             asked: AwayStore(store), http: http,
             options: options,
             hasVolumeClaim: volumeClaim)
@@ -90,11 +107,12 @@ struct ControllerHarness: Sendable {
         let client = client()
         return Controller(
             client: client, store: asked, election: election(identity, client), options: options,
-            logger: Logger(label: "tctl-\(identity)", factory: { _ in SwiftLogNoOpLogHandler() })
-        ) { [hasVolumeClaim] submission throws(Cause) in
-            if submission.task.name == "impossible" { throw Cause.tooLarge(reason: "it is") }
-            return Self.objects(submission, hasVolumeClaim)
-        }
+            logger: Logger(label: "tctl-\(identity)", factory: { _ in SwiftLogNoOpLogHandler() }),
+            clock: { [timeline = cluster.timeline] in Self.time(timeline.now) },
+            render: { [hasVolumeClaim] submission throws(Cause) in
+                if submission.task.name == "impossible" { throw Cause.tooLarge(reason: "it is") }
+                return Self.objects(submission, hasVolumeClaim)
+            })
     }
 
     /// Runs a controller without asking who leads.
