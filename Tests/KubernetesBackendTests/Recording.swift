@@ -100,6 +100,21 @@ struct Recording {
         start = try #require(created)
     }
 
+    /// Start and end of an executor's container, once for each Pod that told them.
+    func times(of position: Int) -> [[String]] {
+        var found: [[String]] = []
+        for case .pod(let change) in steps.map(\.step) {
+            let pod: PodReading?? =
+                switch change {
+                case .changed(let pod), .deleted(let pod): pod
+                case .replaced, .interrupted: nil
+                }
+            guard let pod, let end = pod?[.executor(position)]?.end, let start = end.startedAt else { continue }
+            found.append([start.text, (end.finishedAt ?? start).text])
+        }
+        return found
+    }
+
     private static func executors(_ job: [String: Any]) throws -> [TESExecutor] {
         let template = (job["spec"] as? [String: Any])?["template"] as? [String: Any]
         let containers = (template?["spec"] as? [String: Any])?["initContainers"] as? [[String: Any]] ?? []
