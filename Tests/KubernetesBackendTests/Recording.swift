@@ -98,6 +98,12 @@ struct Recording {
             if case .job(.changed(let job?)) = step.step { job.createdAt } else { nil }
         }.first
         start = try #require(created)
+        // The API's times are whole seconds; the client's own clock beside them is exact.
+        let timeline = try text("timeline.txt")
+        let first = try #require(timeline.split(separator: "\n").first).split(separator: " ")
+        let exact = TES.Timestamp("\(start.text.prefix(11))\(first[1])Z")
+        let since = try #require(exact)
+        start = TES.Timestamp(microseconds: since.microseconds - Int64((Double(first[0]) ?? 0) * 1_000_000))
     }
 
     /// Start and end of an executor's container, once for each Pod that told them.

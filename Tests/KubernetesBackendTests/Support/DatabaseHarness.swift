@@ -15,7 +15,7 @@ import Testing
 /// A played cluster on the machine's own time whose Pods have real recorders, and a database of its own on a real PostgreSQL.
 struct DatabaseHarness: Sendable {
     /// Seconds from a Pod's SIGTERM to its SIGKILL.
-    static let grace = 5
+    static let grace = 10
 
     let cluster: Cluster
     let server: APIServer
