@@ -95,13 +95,11 @@ struct PodRaceTests {
         let tasks = Shared<[TaskID: Round]>([:])
         let canceled = Shared<Set<TaskID>>([])
         let notes = OlderBox()
-        try await DatabaseHarness.with(
-            recorderStore: { store in notes.make(store) },
-            program: { key, position in
-                let round = tasks.withLock { $0[key.taskID] }
-                return PlayedPods.Program(code: round?.codes[position] ?? 0, seconds: round?.seconds ?? 0)
-            }
-        ) { harness in
+        let program: @Sendable (SubmissionKey, Int) -> PlayedPods.Program = { key, position in
+            let round = tasks.withLock { $0[key.taskID] }
+            return PlayedPods.Program(code: round?.codes[position] ?? 0, seconds: round?.seconds ?? 0)
+        }
+        try await DatabaseHarness.with(recorderStore: notes.make, program: program) { harness in
             await harness.addSecret()
             let older = try #require(notes.store)
             // Both believe that they lead.
