@@ -104,7 +104,9 @@ struct PodRaceTests {
             let older = try #require(notes.store)
             // Both believe that they lead.
             let controllers = (0..<2).map { _ in
-                harness.controller { ($0.comparisonEvery, $0.limits.podless, $0.limits.afterEnd) = (2, 3, 2) }
+                harness.controller {
+                    ($0.comparisonEvery, $0.orphanAge, $0.limits.podless, $0.limits.afterEnd) = (2, 5, 3, 2)
+                }
             }
             try await harness.led(by: controllers) {
                 try await withThrowingTaskGroup(of: Void.self) { group in

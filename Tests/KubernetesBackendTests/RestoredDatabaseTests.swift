@@ -52,7 +52,8 @@ struct RestoredDatabaseTests {
             func controller(_ most: Int) -> Controller {
                 harness.controller {
                     $0.maxLiveJobs = most
-                    ($0.comparisonEvery, $0.orphanAge, $0.limits.podless) = (1, 5, 2)
+                    // Between two comparisons there is time to take up what runs, also on a slow machine.
+                    ($0.comparisonEvery, $0.orphanAge, $0.limits.podless) = (15, 1, 2)
                 }
             }
             // Held before they can start.

@@ -82,7 +82,7 @@ final class RecorderPlayer {
             stop: pod.flag, logger: Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() },
             sight: { [sight = pod.sight] in sight.value })
         pod.running = Task { await recorder.run() }
-        let deadline = ContinuousClock.now + .seconds(20)
+        let deadline = ContinuousClock.now + .seconds(300)
         while try pod.folder.kept() == nil, try pod.folder.refusal() == nil, ContinuousClock.now < deadline {
             try await Task.sleep(for: .milliseconds(5))
         }
@@ -224,7 +224,7 @@ final class RecorderPlayer {
 
     /// Waits until the recorder has done something, or can do nothing more.
     private func wait(_ pod: PlayedPod, _ condition: () async throws -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(20)
+        let deadline = ContinuousClock.now + .seconds(300)
         while try await !condition(), !pod.flag.isRaised {
             let state = try await store.task(Recording.key.taskID, view: .minimal, for: .everyone)?.state
             if state == .canceling || state?.isTerminal == true { break }
