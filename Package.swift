@@ -170,7 +170,7 @@ let package = Package(
             name: "KubernetesBackendTests",
             dependencies: [
                 "Filer", "HTTPClient", "KubernetesAPI", "KubernetesBackend", "KubernetesFake", "LocalSystem",
-                "Orchestrator", "TES", "TaskCore", "TaskStore", logging,
+                "Orchestrator", "Postgres", "TES", "TaskCore", "TaskStore", "TestServers", logging,
             ],
             exclude: [
                 "Golden", "Recordings", "expected.json", "expected-own.json", "expected-trec.json",

@@ -50,6 +50,9 @@ package final class BoundProcess: Sendable {
         }
     }
 
+    /// Its process id.
+    package var pid: Int32 { state.withLock { $0.pid } }
+
     package var isRunning: Bool { state.withLock { $0.status == nil } }
 
     /// Waits for the end; the exit code, or 128 plus the signal's number.

@@ -98,6 +98,27 @@ struct Recording {
             if case .job(.changed(let job?)) = step.step { job.createdAt } else { nil }
         }.first
         start = try #require(created)
+        // The API's times are whole seconds; the client's own clock beside them is exact.
+        let timeline = try text("timeline.txt")
+        let first = try #require(timeline.split(separator: "\n").first).split(separator: " ")
+        let exact = TES.Timestamp("\(start.text.prefix(11))\(first[1])Z")
+        let since = try #require(exact)
+        start = TES.Timestamp(microseconds: since.microseconds - Int64((Double(first[0]) ?? 0) * 1_000_000))
+    }
+
+    /// Start and end of an executor's container, once for each Pod that told them.
+    func times(of position: Int) -> [[String]] {
+        var found: [[String]] = []
+        for case .pod(let change) in steps.map(\.step) {
+            let pod: PodReading?? =
+                switch change {
+                case .changed(let pod), .deleted(let pod): pod
+                case .replaced, .interrupted: nil
+                }
+            guard let pod, let end = pod?[.executor(position)]?.end, let start = end.startedAt else { continue }
+            found.append([start.text, (end.finishedAt ?? start).text])
+        }
+        return found
     }
 
     private static func executors(_ job: [String: Any]) throws -> [TESExecutor] {

@@ -38,8 +38,13 @@ struct RecordingTests {
         var recorders: [String]
         /// The cause is the controller's, `none` where the recorder wrote the end.
         var rows: Ending
-        /// By position.
+        /// By position, as are the two after it.
         var stdout: [String: String]
+        var stderr: [String: String]
+        /// Start and end.
+        var times: [String: [String]]
+        /// In order.
+        var states: [String]
     }
 
     /// Who is at work in the Pods.
@@ -65,9 +70,16 @@ struct RecordingTests {
         let matrix = ControllerMatrix()
         let recorder = EndRecorder(store: store, limits: matrix.limits)
         let player = RecorderPlayer(recording, store)
+        player.states.add(.queued)
+        /// What somebody else than a recorder has written.
+        func noteState() async throws {
+            let state = try await store.task(key.taskID, view: .minimal, for: .everyone)?.state
+            if let state { player.states.add(state) }
+        }
         // Its Pod is told that there is nothing to run.
         if work == .recorder, recording.name.contains("refused") {
             _ = try await store.cancel(key.taskID, for: .everyone)
+            try await noteState()
         }
         var view = ClusterView()
         var causes: [(cause: Cause, after: Int)] = []
@@ -88,6 +100,7 @@ struct RecordingTests {
                     guard let cause else { continue }
                     let after = (now.microseconds - recording.start.microseconds) / 1_000_000
                     causes.append((cause, Int(after)))
+                    try await noteState()
                     hasChanged = true
                 }
                 if !hasChanged { return }
@@ -128,6 +141,7 @@ struct RecordingTests {
                     return try await result()
                 }
                 _ = try await store.cancel(key.taskID, for: .everyone)
+                try await noteState()
             }
             try await look()
         }
@@ -141,13 +155,22 @@ struct RecordingTests {
             for (position, executor) in (log?.logs ?? []).enumerated() { codes["\(position)"] = Int(executor.exitCode) }
             #expect(causes.count <= 1, "\(recording.name): \(causes)")
             await player.close()
-            var stdout: [String: String] = [:]
-            for (position, executor) in (log?.logs ?? []).enumerated() { stdout["\(position)"] = executor.stdout }
+            var (stdout, stderr): ([String: String], [String: String]) = ([:], [:])
+            var times: [String: [String]] = [:]
+            for (position, executor) in (log?.logs ?? []).enumerated() {
+                stdout["\(position)"] = executor.stdout
+                stderr["\(position)"] = executor.stderr
+                times["\(position)"] = [executor.startTime?.text ?? "", executor.endTime?.text ?? ""]
+                #expect(
+                    recording.times(of: position).contains(times["\(position)"] ?? []),
+                    "\(recording.name): executor \(position) ran at other times than its container")
+            }
             let rows = Ending(
                 state: task.state?.rawValue ?? "", cause: causes.first?.cause.name ?? "none", exitCodes: codes,
                 reads: log?.systemLogs ?? [], after: causes.first?.after)
             return RecorderScenario(
-                scenario: recording.name, recorders: player.ends.map(\.rawValue), rows: rows, stdout: stdout)
+                scenario: recording.name, recorders: player.ends.map(\.rawValue), rows: rows, stdout: stdout,
+                stderr: stderr, times: times, states: player.states.all)
         }
     }
 

@@ -93,6 +93,8 @@ package struct ControllerLimits: Hashable, Sendable {
     package var afterFailure = 120
     /// How often the recorder of a Pod that has claimed may have been started again before its ends count.
     package var recorderRestarts = 3
+    /// How long a recorder that has ended may stay so, until nobody is taken to start it again.
+    package var deadRecorder = 600
     /// How long a Pod may outlive the time that it was given to end: then its node is away.
     package var overdue = 60
     /// How long a Job may be without a Pod that had claimed its task.
@@ -221,7 +223,14 @@ package struct ControllerMatrix: Sendable {
         if let pod = view.pod, claim == pod.uid {
             if obstacle.kind == .recorder { return decision }
             // An end or two of a recorder that goes on where it was are no loss.
-            if obstacle.kind == .recorderEnds, (pod[.trec]?.restarts ?? 0) < limits.recorderRestarts { return decision }
+            if obstacle.kind == .recorderEnds, (pod[.trec]?.restarts ?? 0) < limits.recorderRestarts {
+                // A kubelet pauses for five minutes at most: after twice that nobody starts it again.
+                let dead = (pod[.trec]?.end?.finishedAt ?? now).adding(seconds: limits.deadRecorder)
+                guard dead <= now else {
+                    decision.recheck = dead
+                    return decision
+                }
+            }
         }
         // A task that runs has lost its Pod; one that waits may still get it.
         let isPodless = view.pod == nil && claim != nil

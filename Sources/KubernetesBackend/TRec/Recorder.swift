@@ -90,15 +90,14 @@ package struct Recorder: Sendable {
             do throws(FileError) {
                 if run == nil {
                     guard let attempt = try await claim() else { return stop.isRaised ? .left : .refused }
-                    logger.info("claimed", metadata: ["attempt": "\(attempt.key.number)"])
-                    try writePlans(attempt)
-                    run = RecorderRun(
-                        attempt: attempt, folder: folder, store: store, configuration: configuration, stop: stop,
-                        watch: watch, logger: logger)
+                    run = try begin(attempt)
                 }
                 // What is seen before the results: an executor whose container has ended leaves none later.
                 let seen = stop.isRaised ? watch.latest() : nil
-                if let end = try await run?.step() { return end }
+                if let end = try await run?.step() {
+                    guard end == .lost, let attempt = try await claimAgain() else { return end }
+                    run = try begin(attempt)
+                }
                 if let run, try mayLeave(run, seen), let end = try await run.end() { return end }
                 pause = Backoff(configuration.pause, limit: .seconds(60))
                 await rest(configuration.poll)
@@ -149,6 +148,29 @@ package struct Recorder: Sendable {
             return attempt
         }
         return nil
+    }
+
+    private func begin(_ attempt: Attempt) throws(FileError) -> RecorderRun {
+        logger.info("claimed", metadata: ["attempt": "\(attempt.key.number)"])
+        try writePlans(attempt)
+        return RecorderRun(
+            attempt: attempt, folder: folder, store: store, configuration: configuration, stop: stop, watch: watch,
+            logger: logger)
+    }
+
+    /// After its attempt was lost: a new one where the store was restored from an older state, in which nobody has claimed for this Pod. It
+    /// takes the controller a while to open the submission there. In all other cases the store gives none, and the Pod is about to go.
+    private func claimAgain() async throws(FileError) -> Attempt? {
+        var pause = Backoff(configuration.pause, limit: .seconds(60))
+        while true {
+            await stop.wait(for: pause.next())
+            if stop.isRaised { return nil }
+            let claimed = try? await store.claim(submission, pod: pod, metadata: configuration.metadata)
+            guard var attempt = claimed ?? nil, attempt.state != .canceling else { continue }
+            attempt.task.state = nil
+            try folder.keep(attempt)
+            return attempt
+        }
     }
 
     private func writePlans(_ attempt: Attempt) throws(FileError) {

@@ -148,6 +148,25 @@ struct PlayedCluster: Sendable {
         return names
     }
 
+    /// Lets the database's log name each new connection.
+    func noteConnections() async throws {
+        _ = try await pool.run("ALTER SYSTEM SET log_connections = on")
+        _ = try await pool.run("SELECT pg_reload_conf()")
+    }
+
+    /// How many connections a role has made to this cluster's database since they are noted.
+    func connections(of role: String) async throws -> Int {
+        var row = try #require(try await pool.run("SELECT current_database()::text").rows.first)
+        let name = try row.text() ?? ""
+        let log = try String(contentsOfFile: Self.database.get().folder + ".log", encoding: .utf8)
+        return log.split(separator: "\n").count {
+            $0.contains("connection authorized: user=\(role) database=\(name)")
+        }
+    }
+
+    /// What was asked of the API server, `GET /api/v1/…`.
+    var requests: [String] { server.requests }
+
     /// Whether Jobs, Pods or submissions are left.
     func isEmpty() async throws -> Bool {
         let objects = await cluster.all(.jobs).count + cluster.all(.pods).count

@@ -50,6 +50,8 @@ final class RecorderPlayer {
     private var pods: [String: PlayedPod] = [:]
     /// How the recorders ended, in order.
     private(set) var ends: [Recorder.End] = []
+    /// Every state that the store has answered with, in order.
+    let states = StateNotes()
 
     init(_ recording: Recording, _ store: InMemoryTaskStore) {
         self.recording = recording
@@ -75,7 +77,8 @@ final class RecorderPlayer {
         configuration.podGrace = 20
         let recorder = Recorder(
             submission: Recording.key, pod: uid, folder: pod.folder,
-            store: ScriptedStore(store) { _ in isDead.value ? .cutBefore : .passes }, configuration: configuration,
+            store: ScriptedStore(store, states) { _ in isDead.value ? .cutBefore : .passes },
+            configuration: configuration,
             stop: pod.flag, logger: Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() },
             sight: { [sight = pod.sight] in sight.value })
         pod.running = Task { await recorder.run() }
@@ -157,6 +160,7 @@ final class RecorderPlayer {
                 guard try isToRun(position, pod) else { continue }
                 try begin(position, pod)
                 try write("stdout.head", Array("stdout of \(position)".utf8), position, pod)
+                try write("stderr.head", Array("stderr of \(position)".utf8), position, pod)
                 try write("result", result.encoded, position, pod)
                 try await wait(pod) { [self] in
                     try await store.task(Recording.key.taskID, view: .full, for: .everyone)?.logs?.last?.logs.count

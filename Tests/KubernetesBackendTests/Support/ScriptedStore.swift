@@ -2,6 +2,16 @@ import Synchronization
 import TES
 import TaskCore
 
+/// The states that a task has gone through, as far as who wrote them was told.
+final class StateNotes: Sendable {
+    private let states = Mutex<[TESState]>([])
+
+    /// Without repetitions.
+    var all: [String] { states.withLock { $0.map(\.rawValue) } }
+
+    func add(_ state: TESState) { states.withLock { if $0.last != state { $0.append(state) } } }
+}
+
 /// A recorder's store that notes each write, and does with it what a test says.
 final class ScriptedStore: RecorderStore {
     /// What becomes of a call.
@@ -16,6 +26,7 @@ final class ScriptedStore: RecorderStore {
     private let store: any RecorderStore
     /// - Parameter number: of the call, from 0.
     private let fate: @Sendable (_ number: Int) -> Fate
+    private let states: StateNotes?
     private let state = Mutex<(calls: Int, records: [AttemptRecord])>((0, []))
 
     /// How often it was called.
@@ -23,8 +34,12 @@ final class ScriptedStore: RecorderStore {
     /// What was to be recorded.
     var records: [AttemptRecord] { state.withLock { $0.records } }
 
-    init(_ store: any RecorderStore, fate: @escaping @Sendable (_ number: Int) -> Fate = { _ in .passes }) {
+    init(
+        _ store: any RecorderStore, _ states: StateNotes? = nil,
+        fate: @escaping @Sendable (_ number: Int) -> Fate = { _ in .passes }
+    ) {
         self.store = store
+        self.states = states
         self.fate = fate
     }
 
@@ -58,11 +73,17 @@ final class ScriptedStore: RecorderStore {
         _ key: SubmissionKey, pod: String, metadata: [String: String]
     ) async throws(TaskStoreError) -> Attempt? {
         try await passing(nil) { () throws(TaskStoreError) in
-            try await store.claim(key, pod: pod, metadata: metadata)
+            let attempt = try await store.claim(key, pod: pod, metadata: metadata)
+            if let attempt { states?.add(attempt.state) }
+            return attempt
         }
     }
 
     func record(_ record: AttemptRecord, for key: AttemptKey) async throws(TaskStoreError) -> TESState {
-        try await passing(record) { () throws(TaskStoreError) in try await store.record(record, for: key) }
+        try await passing(record) { () throws(TaskStoreError) in
+            let state = try await store.record(record, for: key)
+            states?.add(state)
+            return state
+        }
     }
 }
