@@ -21,7 +21,9 @@ def prefix():
     return uuid.uuid4().hex[:8]
 
 
+@pytest.mark.case("nothing is left of a task that ended")
 def test_a_task_runs_and_nothing_is_left(client, sh, poiesis):
+    client.run({"executors": [sh("exit 1")]}, "EXECUTOR_ERROR")
     done = client.run({"executors": [sh("echo hello; echo trouble >&2")]})
     assert [(x["exit_code"], x["stdout"], x["stderr"]) for x in executor_logs(done)] == [(0, "hello\n", "trouble\n")]
     assert done["logs"][0]["metadata"]["backend"] == "kubernetes"
@@ -98,6 +100,7 @@ def test_more_than_the_disk_ends_the_task(client, sh):
 
 # --- Memory ---------------------------------------------------------------------------------------
 
+@pytest.mark.case("a program that needs more memory than its limit is 137")
 def test_running_out_of_memory_is_137(client, sh):
     done = client.run({"resources": {"ram_gb": 0.3}, "executors": [sh("tail /dev/zero"), sh("echo never")]}, "EXECUTOR_ERROR")
     assert codes(done) == [137] and "memory" in system_logs(done)

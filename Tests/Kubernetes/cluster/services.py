@@ -137,5 +137,18 @@ class Services:
         finally:
             self.kubectl.execute("deployment/storage", "sh", "-c", "kill -CONT $(cat /data/pid)")
 
+    # --- Nodes ----------------------------------------------------------------------------------------
+
+    def on_node(self, node, image):
+        """A Pod, for `execute`, that sees and may kill every process of a node."""
+        name = "on-node-" + secrets.token_hex(3)
+        container = {"name": "shell", "image": image, "command": ["sleep", "100000"], "securityContext": {"privileged": True}}
+        self.kubectl.apply([{
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+            "spec": {"nodeName": node, "hostPID": True, "restartPolicy": "Never", "automountServiceAccountToken": False,
+                     "terminationGracePeriodSeconds": 1, "tolerations": [{"operator": "Exists"}], "containers": [container]}}])
+        self.kubectl.run("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=60s")
+        return f"pod/{name}"
+
     def close(self):
         self._storage.close()
