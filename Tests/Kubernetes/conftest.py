@@ -114,9 +114,12 @@ def services(kubectl, images, namespaces, say):
         yield made
 
 
-def _installed(name, services, images, namespaces, say, **settings):
+ROLE = "arn:aws:iam::123456789012:role/poiesis"
+
+
+def _installed(name, services, images, namespaces, say, role=None, **settings):
     say(f"Poiesis, as deploy/kubernetes installs it ({name})")
-    made = Installation(name, namespaces[f"system-{name}"], namespaces["tasks"], services, images, settings)
+    made = Installation(name, namespaces[f"system-{name}"], namespaces["tasks"], services, images, settings, role)
     installations.append(made)
     made.install()
     return made
@@ -132,8 +135,11 @@ def poiesis(services, images, namespaces, say):
 
 @pytest.fixture(scope="session")
 def second(poiesis, services, images, namespaces, say):
-    """Another one, whose tasks run in the same namespace. It asks for volumes that the cluster does not have, and for every output."""
-    made = _installed("b", services, images, namespaces, say, outputs={"missing": "fail"}, kubernetes={
+    """Another one, whose tasks run in the same namespace.
+
+    It asks for volumes that the cluster does not have, wants every output, and reaches storage by a web identity.
+    """
+    made = _installed("b", services, images, namespaces, say, role=ROLE, outputs={"missing": "fail"}, kubernetes={
         "limits": LIMITS,
         "workspace": {"largest_empty_dir": 1_000_000_000, "default_size": 100_000_000, "storage_class": "no-such-class"}})
     with contextlib.closing(made):

@@ -25,14 +25,18 @@ MAXIMUM_LIVE = 2
 class Installation:
     """API, controller and database of one installation, whose tasks run in a namespace that others may use, too."""
 
-    def __init__(self, name, system, tasks, services, images, settings=None):
-        """`settings` are those of the configuration file; keys below `kubernetes` are added to the tests' own."""
+    def __init__(self, name, system, tasks, services, images, settings=None, role=None):
+        """`settings` are those of the configuration file; keys below `kubernetes` are added to the tests' own.
+
+        With a `role` the parts of a Pod have a web identity for storage, else a login.
+        """
         self.name = name
         self.system = Kubectl(system)
         self.tasks = Kubectl(tasks)
         self.services = services
         self.images = images
         self._settings = dict(settings or {})
+        self._role = role
         self._killers = {}
         self._database = f"poiesis_{name}".replace("-", "_")
         self._forward = PortForward(self.system, "service/poiesis", 8000)
@@ -119,15 +123,22 @@ class Installation:
         configuration["s3"] = {"endpoint": self.services.endpoint}
         configuration["kubernetes"].update({
             "namespace": self.tasks.namespace, "image": self.images.poiesis,
-            "secrets": {"database": self.own("poiesis-recorder"), "storage": [self.own("poiesis-storage")]},
+            "secrets": {"database": self.own("poiesis-recorder"), **self._storage_login},
+            "environment": {"AWS_ENDPOINT_URL_STS": self.services.sts} if self._role else {},
             # Where a node has room for one task, the scheduler lets new Pods overtake those that wait: our own queue is in order.
             "jobs": {"maximum_live": MAXIMUM_LIVE},
+            # Shorter than the default: what does not end by itself is waited for again and again.
+            "grace_period": 15,
             "workspace": {"default_size": 100_000_000, "largest_empty_dir": 1_000_000_000},
             "allowed": {"node_selector_keys": ["kubernetes.io/hostname", "poiesis.io/no-node-has-this"]},
             **self._settings.pop("kubernetes", {})})
         configuration.update(self._settings)
         document["data"]["config.yaml"] = yaml.safe_dump(configuration)
         return document
+
+    @property
+    def _storage_login(self):
+        return {"web_identity": {"role": self._role}} if self._role else {"storage": [self.own("poiesis-storage")]}
 
     # --- Looking --------------------------------------------------------------------------------------
 
@@ -175,6 +186,12 @@ class Installation:
             yield
         finally:
             self.system.run("scale", "deployment/poiesis-tctl", "--replicas=2")
+
+    def restart_api(self):
+        self.system.run("rollout", "restart", "deployment/poiesis-api")
+        self.system.run("rollout", "status", "deployment/poiesis-api", "--timeout=120s", seconds=140)
+        # The tunnel leads to a Pod that is gone.
+        self._forward.close()
 
     def kill_controllers(self, pods=None):
         """SIGKILL for these, or for all replicas at once: nothing is tidied up, no Lease given back.
