@@ -4,7 +4,7 @@ import NIOCore
 import TES
 import TaskCore
 
-/// Something that the server cannot work without.
+/// Something that a process cannot work without.
 package struct Probe: Sendable {
     package var name: String
     /// Nil while it works, or why it does not.
@@ -28,12 +28,8 @@ struct MonitoringRoutes {
     static let paths = ["/healthz", "/readyz", "/metrics", "/events", "/openapi.json", "/openapi.yaml"]
 
     func register(on router: Router<TESRequestContext>) {
-        router.get("/healthz") { _, _ in Response.json(Array(#"{"status":"ok"}"#.utf8)) }
-        router.get("/readyz") { _, _ in await readiness() }
-        router.get("/metrics") { _, _ in
-            let text = metrics.text(
-                version: version, store: try? await store.statistics(), residentBytes: residentBytes())
-            return Self.text(text, type: "text/plain; version=0.0.4; charset=utf-8")
+        Self.register(on: router, probes: probes) {
+            metrics.text(version: version, store: try? await store.statistics(), residentBytes: residentBytes())
         }
         router.get("/events") { request, context in
             context.trace.operation = "events"
@@ -43,7 +39,18 @@ struct MonitoringRoutes {
         router.get("/openapi.yaml") { _, _ in Self.text(TESDescription.yaml, type: "application/yaml") }
     }
 
-    private func readiness() async -> Response {
+    /// What every process of ours answers that listens: `/healthz`, `/readyz` and `/metrics`.
+    static func register(
+        on router: Router<TESRequestContext>, probes: [Probe], metrics: @escaping @Sendable () async -> String
+    ) {
+        router.get("/healthz") { _, _ in Response.json(Array(#"{"status":"ok"}"#.utf8)) }
+        router.get("/readyz") { _, _ in await readiness(probes) }
+        router.get("/metrics") { _, _ in
+            text(await metrics(), type: "text/plain; version=0.0.4; charset=utf-8")
+        }
+    }
+
+    private static func readiness(_ probes: [Probe]) async -> Response {
         let problems = await withTaskGroup(of: (place: Int, reason: String?).self) { group in
             for (place, probe) in probes.enumerated() {
                 group.addTask { (place, await probe.problem()) }

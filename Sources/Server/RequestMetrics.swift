@@ -2,6 +2,21 @@ import Synchronization
 import TES
 import TaskCore
 
+/// Families of figures in Prometheus's text format 0.0.4.
+struct PrometheusText {
+    private(set) var text = ""
+
+    /// - Parameter samples: what follows the name, such as labels in their braces; and the number.
+    mutating func add(_ name: String, _ type: String, _ help: String, _ samples: [(labels: String, value: String)]) {
+        text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
+        for sample in samples { text += "\(name)\(sample.labels) \(sample.value)\n" }
+    }
+
+    mutating func addBuild(_ version: String) {
+        add("poiesis_build_info", "gauge", "What runs.", [("{version=\"\(version)\"}", "1")])
+    }
+}
+
 /// Counts requests, and writes them with the store's figures in Prometheus's text format 0.0.4.
 final class RequestMetrics: Sendable {
     private struct Key: Hashable {
@@ -34,52 +49,50 @@ final class RequestMetrics: Sendable {
     ///   - store: nil while the store is away; its lines are left out then.
     ///   - residentBytes: memory of this process.
     func text(version: String, store: StoreStatistics?, residentBytes: Int64) -> String {
-        var text = ""
-        func family(_ name: String, _ type: String, _ help: String, _ samples: [(labels: String, value: String)]) {
-            text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
-            for sample in samples { text += "\(name)\(sample.labels) \(sample.value)\n" }
-        }
+        var text = PrometheusText()
         let (requests, durations) = state.withLock { ($0.requests, $0.durations) }
-        family("poiesis_build_info", "gauge", "What runs.", [("{version=\"\(version)\"}", "1")])
-        family(
+        text.addBuild(version)
+        text.add(
             "poiesis_http_requests_total", "counter", "Answered requests.",
             requests.sorted { ($0.key.operation, $0.key.status) < ($1.key.operation, $1.key.status) }.map {
                 ("{operation=\"\($0.key.operation)\",status=\"\($0.key.status)\"}", "\($0.value)")
             })
-        let name = "poiesis_http_request_duration_seconds"
-        text += "# HELP \(name) Time from a request's head to its answer's.\n# TYPE \(name) histogram\n"
-        for (operation, histogram) in durations.sorted(by: { $0.key < $1.key }) {
+        let histograms = durations.sorted { $0.key < $1.key }.flatMap { operation, histogram in
             var sum = 0
+            var samples: [(labels: String, value: String)] = []
             for (index, count) in histogram.counts.enumerated() {
                 sum += count
                 let bound = index < Self.buckets.count ? "\(Self.buckets[index])" : "+Inf"
-                text += "\(name)_bucket{operation=\"\(operation)\",le=\"\(bound)\"} \(sum)\n"
+                samples.append(("_bucket{operation=\"\(operation)\",le=\"\(bound)\"}", "\(sum)"))
             }
-            text += "\(name)_sum{operation=\"\(operation)\"} \(histogram.seconds)\n"
-            text += "\(name)_count{operation=\"\(operation)\"} \(sum)\n"
+            samples.append(("_sum{operation=\"\(operation)\"}", "\(histogram.seconds)"))
+            return samples + [("_count{operation=\"\(operation)\"}", "\(sum)")]
         }
-        family("process_resident_memory_bytes", "gauge", "Memory of this process.", [("", "\(residentBytes)")])
-        family("poiesis_store_up", "gauge", "Whether the database answered.", [("", store == nil ? "0" : "1")])
-        guard let store else { return text }
+        text.add(
+            "poiesis_http_request_duration_seconds", "histogram", "Time from a request's head to its answer's.",
+            histograms)
+        text.add("process_resident_memory_bytes", "gauge", "Memory of this process.", [("", "\(residentBytes)")])
+        text.add("poiesis_store_up", "gauge", "Whether the database answered.", [("", store == nil ? "0" : "1")])
+        guard let store else { return text.text }
         let counts = Dictionary(store.tasks.map { ($0.state, $0.count) }) { first, _ in first }
-        family(
+        text.add(
             "poiesis_tasks", "gauge", "Tasks by state.",
             TESState.allCases.map { ("{state=\"\($0.rawValue)\"}", "\(counts[$0] ?? 0)") })
-        family(
+        text.add(
             "poiesis_queue_oldest_seconds", "gauge", "How long the oldest waiting task has waited.",
             [("", "\(store.oldestWaiting)")])
-        family(
+        text.add(
             "poiesis_event_lag_seconds", "gauge", "How long the oldest change waits for its readers.",
             [("", "\(store.eventLag)")])
-        family(
+        text.add(
             "poiesis_database_connections", "gauge", "Connections of the pool.",
             [
                 ("{state=\"busy\"}", "\(store.busyConnections)"),
                 ("{state=\"idle\"}", "\(store.connections - store.busyConnections)"),
             ])
-        family(
+        text.add(
             "poiesis_database_waiting", "gauge", "Batches that wait for a connection.",
             [("", "\(store.waitingBatches)")])
-        return text
+        return text.text
     }
 }

@@ -65,6 +65,15 @@ struct APIParts {
         let services: [any Service] =
             [application, ticker] + others
             + [Maintenance(store: store, isOpen: listener.isOpen, logger: logger)]
+        try await ServiceGroup.run(services, listensOn: address)
+    }
+}
+
+extension ServiceGroup {
+    /// Runs services until SIGTERM or SIGINT; the first of them ends last.
+    ///
+    /// - Parameter address: of the one among them that listens.
+    static func run(_ services: [any Service], listensOn address: ListenAddress?) async throws {
         var configuration = ServiceGroupConfiguration(
             services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
             logger: Logger(label: "quiet") { _ in SwiftLogNoOpLogHandler() })
@@ -73,11 +82,12 @@ struct APIParts {
         do {
             try await ServiceGroup(configuration: configuration).run()
         } catch {
-            guard let code = ServerApplication.systemError(error) else {
+            guard let address, let code = ServerApplication.systemError(error) else {
                 throw StartError("a part of the server failed: \(error)")
             }
             let reason = FileError("listen", address.host, code: code).reason
-            throw StartError("cannot listen on \(address.host):\(address.port): \(reason). Give another with --listen")
+            throw StartError(
+                "cannot listen on \(address.host):\(address.port): \(reason). Give another with \(address.setting)")
         }
     }
 }
@@ -147,15 +157,18 @@ struct Listener {
 struct ListenAddress {
     let host: String
     let port: Int
+    /// The flag or key that it is from.
+    let setting: String
 
-    init(_ text: String) throws {
+    init(_ text: String, setting: String = "--listen") throws {
         guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
             (0...65535).contains(port),
             colon != text.startIndex
-        else { throw StartError(usage: "--listen takes ADDRESS:PORT, such as 127.0.0.1:8000, not \(text)") }
+        else { throw StartError(usage: "\(setting) takes ADDRESS:PORT, such as 127.0.0.1:8000, not \(text)") }
         let host = text[..<colon].trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
         self.host = host
         self.port = port
+        self.setting = setting
     }
 
     var isLoopback: Bool { host == "localhost" || host == "::1" || host.hasPrefix("127.") }

@@ -6,7 +6,8 @@ extension Settings {
     /// Those of docs/reference/kubernetes.md, by their form.
     static let kubernetesKeys: Set<String> = {
         let words = [
-            "namespace", "image", "image_pull_policy", "service_account", "grace_period", "requests_per_second",
+            "listen", "namespace", "image",
+            "image_pull_policy", "service_account", "grace_period", "requests_per_second",
             "jobs.maximum_live", "jobs.keep_failed", "jobs.ttl_seconds_after_finished",
             "jobs.active_deadline_seconds", "jobs.queue",
             "workspace.largest_empty_dir", "workspace.default_size", "workspace.rounding", "workspace.maximum_size",

@@ -271,6 +271,15 @@ def test_the_parts_of_a_pod_use_its_secrets(place, s3, sts, tls_s3, certificates
     assert s3.get(bucket, "out") + tls_s3.get(tls_bucket, "out") == b"by a loginby a session"
 
 
+@pytest.mark.parametrize("part", ["tif", "tof"])
+def test_a_part_whose_attempt_has_ended_waits_no_longer(place, part):
+    pod = Pod(place)
+    pod.control.mkdir()
+    (pod.control / "verdict").write_text("1\n")
+    ended = pod.commands(part, "--control", pod.control, "--workspace", pod.workspace)
+    assert ended.returncode == 1, ended
+
+
 def test_a_secret_without_an_entry_is_named_in_the_result(place, s3):
     pod = Pod(place)
     own = login(place / "login", s3.key, s3.secret, endpoint=s3.endpoint)

@@ -1,11 +1,14 @@
 """What `tctl`, and `api` with `backend: kubernetes`, say before a cluster has a part in it. Tests/Kubernetes has the rest."""
 
 import contextlib
+import os
 import re
 import signal
+import socket
 import subprocess
 import uuid
 
+import prometheus_client.parser
 import pytest
 
 from harness.client import Client, task
@@ -95,6 +98,54 @@ def test_a_controller_waits_for_its_cluster(binary, home, database):
         wait_until(
             lambda: b"the Lease could not be written" in (home / "stderr").read_bytes(), "it says what it waits for", 60)
         assert b"controlling the namespace tasks" in (home / "stdout").read_bytes()
+
+
+def test_a_controller_says_how_it_is(binary, home, database):
+    """Where `kubernetes.listen` says so. There is no cluster: it lives, and is not ready."""
+    configuration = home / "poiesis.yaml"
+    configuration.write_text(configuration.read_text().replace("kubernetes:\n", "kubernetes:\n  listen: 127.0.0.1:0\n"))
+    with started(binary, home, "tctl", "--database", database):
+        address = wait_until(
+            lambda: re.search(rb"^listening on (http://\S+)$", (home / "stdout").read_bytes(), re.M), "it listens", 30)
+        client = Client(address.group(1).decode())
+
+        def get(path, method="GET"):
+            return client.request(method, client.url + path)
+
+        assert (get("/healthz").status_code, get("/healthz").json()) == (200, {"status": "ok"})
+        answer = get("/readyz")
+        assert answer.status_code == 503 and answer.json() == {
+            "status": "unavailable", "controller": "the cluster has not told lately who leads"}
+        answer = get("/metrics")
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        families = {x.name: x for x in prometheus_client.parser.text_string_to_metric_families(answer.text)}
+        assert families["poiesis_controller_leads"].samples[0].value == 0
+        assert families["process_resident_memory_bytes"].samples[0].value > 1e6
+        assert set(families) == {
+            "poiesis_build_info", "poiesis_controller_leads", "poiesis_controller_submissions", "process_resident_memory_bytes"}
+        # Nothing else is there, the API least of all.
+        assert get("/ga4gh/tes/v1/tasks").status_code == 404
+        refused = get("/readyz", "POST")
+        assert refused.status_code == 405 and refused.headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_a_controller_without_that_setting_does_not_listen(binary, home, database):
+    with started(binary, home, "tctl", "--database", database) as process:
+        wait_until(lambda: b"controlling" in (home / "stdout").read_bytes(), "it controls", 30)
+        sockets = {os.readlink(f"/proc/{process.pid}/fd/{x}") for x in os.listdir(f"/proc/{process.pid}/fd")}
+        listening = [line.split()[9] for name in ["tcp", "tcp6"] for line in open(f"/proc/net/{name}") if line.split()[3] == "0A"]
+        assert not sockets & {f"socket:[{inode}]" for inode in listening}
+
+
+def test_a_controller_that_cannot_listen_says_so(binary, home, database):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        for listen, told in [(address, f"cannot listen on {address}: "), ("8001", "kubernetes.listen takes ADDRESS:PORT")]:
+            end = command(binary, home, "tctl", "--database", database, "--config", str(home / "poiesis.yaml"),
+                          POIESIS_KUBERNETES_LISTEN=listen)
+            assert end.returncode in (1, 64) and told in end.stderr and "kubernetes.listen" in end.stderr, end.stderr
 
 
 def test_the_api_judges_tasks_for_the_cluster(binary, home, database):

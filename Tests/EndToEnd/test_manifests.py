@@ -74,6 +74,18 @@ def test_the_recorder_s_secret_is_where_a_task_s_pod_looks():
     assert len(found) == 1 and key in found[0]["stringData"]
 
 
+@pytest.mark.parametrize(("name", "key"), [("poiesis-api", ["listen"]), ("poiesis-tctl", ["kubernetes", "listen"])])
+def test_probes_ask_where_the_program_listens(name, key):
+    settings = yaml.safe_load(named("ConfigMap", "poiesis")["data"]["config.yaml"])
+    for part in key:
+        settings = settings[part]
+    (container,) = containers(named("Deployment", name))
+    ports = {x["name"]: x["containerPort"] for x in container["ports"]}
+    for probe, path in [("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")]:
+        asked = container[probe]["httpGet"]
+        assert (asked["path"], f"0.0.0.0:{ports[asked['port']]}") == (path, settings)
+
+
 RIGHTS = {
     "poiesis-api": {"jobs": {"delete"}},
     "poiesis-trec": {"pods": {"get"}},

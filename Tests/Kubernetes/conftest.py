@@ -107,15 +107,19 @@ def namespaces(kubectl, suffix, say):
 def services(kubectl, images, namespaces, say):
     say("PostgreSQL and an S3 server")
     kubectl.apply([{"apiVersion": "v1", "kind": "Namespace",
-                    "metadata": {"name": namespaces["services"], "labels": {TEST: "yes"}}}])
+                    "metadata": {"name": namespaces["services"], "labels": {
+                        TEST: "yes", "pod-security.kubernetes.io/enforce": "privileged"}}}])
     with contextlib.closing(Services(kubectl.inside(namespaces["services"]), images)) as made:
         made.start()
         yield made
 
 
-def _installed(name, services, images, namespaces, say, **settings):
+ROLE = "arn:aws:iam::123456789012:role/poiesis"
+
+
+def _installed(name, services, images, namespaces, say, role=None, **settings):
     say(f"Poiesis, as deploy/kubernetes installs it ({name})")
-    made = Installation(name, namespaces[f"system-{name}"], namespaces["tasks"], services, images, settings)
+    made = Installation(name, namespaces[f"system-{name}"], namespaces["tasks"], services, images, settings, role)
     installations.append(made)
     made.install()
     return made
@@ -124,16 +128,20 @@ def _installed(name, services, images, namespaces, say, **settings):
 @pytest.fixture(scope="session")
 def poiesis(services, images, namespaces, say):
     """The installation that most tests use."""
-    made = _installed("a", services, images, namespaces, say, limits=LIMITS)
+    made = _installed("a", services, images, namespaces, say, kubernetes={"limits": LIMITS})
     with contextlib.closing(made):
         yield made
 
 
 @pytest.fixture(scope="session")
 def second(poiesis, services, images, namespaces, say):
-    """Another one, whose tasks run in the same namespace. It asks for volumes that the cluster does not have."""
-    made = _installed("b", services, images, namespaces, say, limits=LIMITS, workspace={
-        "largest_empty_dir": 1_000_000_000, "default_size": 100_000_000, "storage_class": "no-such-class"})
+    """Another one, whose tasks run in the same namespace.
+
+    It asks for volumes that the cluster does not have, wants every output, and reaches storage by a web identity.
+    """
+    made = _installed("b", services, images, namespaces, say, role=ROLE, outputs={"missing": "fail"}, kubernetes={
+        "limits": LIMITS,
+        "workspace": {"largest_empty_dir": 1_000_000_000, "default_size": 100_000_000, "storage_class": "no-such-class"}})
     with contextlib.closing(made):
         yield made
 

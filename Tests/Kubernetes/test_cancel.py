@@ -4,6 +4,8 @@ import time
 
 import pytest
 
+from cluster.installation import INSTANCE, MAXIMUM_LIVE, TASK
+from cluster.kubectl import Watch
 from harness.client import TERMINAL, system_logs
 from harness.processes import wait_until
 
@@ -20,8 +22,27 @@ def cancel(client, poiesis, task_id, seconds=90):
 
 
 def test_before_there_is_a_job(client, sh, poiesis):
-    task_id = client.create({"executors": [sh("echo ran")]})
-    assert not cancel(client, poiesis, task_id).get("logs", [{}])[0].get("logs")
+    """As many Jobs as may be are at work: the task waits in the database, and never becomes one."""
+    watch = Watch(poiesis.tasks, "jobs", f"{INSTANCE}={poiesis.instance}")
+    try:
+        others = [client.create({"executors": [sh("sleep 300")]}) for _ in range(MAXIMUM_LIVE)]
+        for other in others:
+            wait_until(lambda: poiesis.objects("jobs", other), f"{other} has a Job", 60, 0.2)
+        task_id = client.create({"executors": [sh("echo ran")]})
+        # The controller looks each second.
+        time.sleep(3)
+        assert client.state(task_id) == "QUEUED" and not poiesis.objects("jobs", task_id)
+        done = cancel(client, poiesis, task_id)
+        assert not [log for attempt in done.get("logs", []) for log in attempt.get("logs", [])]
+        for other in others:
+            client.cancel(other)
+        # There is room now: whoever waits gets a Job.
+        client.run({"executors": [sh("true")]})
+        poiesis.nothing_is_left()
+        assert {job["metadata"]["labels"][TASK] for _, _, job in watch.events} >= set(others)
+        assert task_id not in {job["metadata"]["labels"][TASK] for _, _, job in watch.events}
+    finally:
+        watch.close()
 
 
 def test_while_no_node_is_found(client, sh, poiesis):
@@ -46,10 +67,11 @@ def test_while_inputs_are_staged(client, sh, poiesis, services):
     assert done["logs"][-1]["logs"] == []
 
 
+@pytest.mark.case("a cancel ends a running task and uploads nothing")
 def test_while_an_executor_runs(client, sh, poiesis, services):
     task_id = client.create({
         "outputs": [{"url": "s3://bucket/cancel/out", "path": "/w/out"}],
-        "executors": [sh("echo one; echo x > /w/out"), sh("trap 'echo told; exit 3' TERM; echo waiting; sleep 600 & wait"), sh("echo never")]})
+        "executors": [sh("echo one; echo x > /w/out"), sh("echo waiting; sleep 600"), sh("echo never")]})
     poiesis.wait_for_container(task_id, "exec-1")
     client.wait(task_id, {"RUNNING"})
     time.sleep(2)
@@ -58,9 +80,11 @@ def test_while_an_executor_runs(client, sh, poiesis, services):
     assert time.monotonic() - before < 45
     # What ended before the cancel is there; nothing ran or was uploaded after it.
     assert done["logs"][-1]["logs"][0]["stdout"] == "one\n"
-    assert len(done["logs"][-1]["logs"]) <= 2 and services.object("cancel/out") is None
+    assert len(done["logs"]) == 1 and len(done["logs"][-1]["logs"]) <= 2 and services.object("cancel/out") is None
+    assert done["logs"][-1]["end_time"] and all(x["exit_code"] == 143 for x in done["logs"][-1]["logs"][1:])
 
 
+@pytest.mark.case("a program that ignores SIGTERM is killed after its grace")
 def test_a_program_that_does_not_listen_is_killed(client, sh, poiesis):
     task_id = client.create({"executors": [sh("trap '' TERM; while true; do sleep 1; done")]})
     poiesis.wait_for_container(task_id, "exec-0")
@@ -84,17 +108,15 @@ def test_after_the_end_it_changes_nothing(client, sh):
     assert client.state(done["id"]) == "EXECUTOR_ERROR"
 
 
+@pytest.mark.case("a cancel that came while no server ran is carried out")
 def test_while_nobody_leads(client, sh, poiesis):
     """The API deletes the Job itself; the next leader records the end."""
     task_id = client.create({"executors": [sh("sleep 600")]})
     poiesis.wait_for_container(task_id, "exec-0")
     client.wait(task_id, {"RUNNING"})
-    poiesis.system.run("scale", "deployment/poiesis-tctl", "--replicas=0")
-    try:
+    with poiesis.no_controllers():
         client.cancel(task_id)
         wait_until(lambda: not poiesis.objects("jobs", task_id), "the Job is gone", 60, 0.5)
-    finally:
-        poiesis.system.run("scale", "deployment/poiesis-tctl", "--replicas=2")
     client.wait(task_id, {"CANCELED"}, 120)
 
 

@@ -21,7 +21,9 @@ def prefix():
     return uuid.uuid4().hex[:8]
 
 
+@pytest.mark.case("nothing is left of a task that ended")
 def test_a_task_runs_and_nothing_is_left(client, sh, poiesis):
+    client.run({"executors": [sh("exit 1")]}, "EXECUTOR_ERROR")
     done = client.run({"executors": [sh("echo hello; echo trouble >&2")]})
     assert [(x["exit_code"], x["stdout"], x["stderr"]) for x in executor_logs(done)] == [(0, "hello\n", "trouble\n")]
     assert done["logs"][0]["metadata"]["backend"] == "kubernetes"
@@ -74,6 +76,20 @@ def test_a_missing_input_is_named_and_nothing_runs(client, sh, prefix):
     assert executor_logs(done) == [] and f"{prefix}/nothing" in system_logs(done)
 
 
+def test_a_pod_s_own_identity_is_a_login(sh, second, services, prefix):
+    """The token that the cluster gives to `tif` and `tof` is exchanged for a session; there is no other login."""
+    url = services.put(f"{prefix}/in", b"by a session")
+    task_id = second.client.run({
+        "inputs": [{"url": url, "path": "/data/in"}], "outputs": [{"url": f"s3://bucket/{prefix}/out", "path": "/data/out"}],
+        "executors": [sh("cp /data/in /data/out; ls /var/run/secrets 2>/dev/null | wc -l")]})["id"]
+    assert services.object(f"{prefix}/out") == b"by a session"
+    forms = [x for x in services.identities() if x["claims"]["kubernetes.io"]["pod"]["name"].startswith(f"poiesis-{task_id}")]
+    assert {(x["Action"], x["RoleArn"]) for x in forms} == {
+        ("AssumeRoleWithWebIdentity", "arn:aws:iam::123456789012:role/poiesis")}
+    assert {x["claims"]["sub"] for x in forms} == {f"system:serviceaccount:{second.tasks.namespace}:poiesis-trec"}
+    assert all(x["claims"]["aud"] == ["sts.amazonaws.com"] for x in forms)
+
+
 # --- Disks ----------------------------------------------------------------------------------------
 
 def test_a_large_disk_is_a_volume_claim(client, sh, poiesis, services, prefix):
@@ -98,6 +114,7 @@ def test_more_than_the_disk_ends_the_task(client, sh):
 
 # --- Memory ---------------------------------------------------------------------------------------
 
+@pytest.mark.case("a program that needs more memory than its limit is 137")
 def test_running_out_of_memory_is_137(client, sh):
     done = client.run({"resources": {"ram_gb": 0.3}, "executors": [sh("tail /dev/zero"), sh("echo never")]}, "EXECUTOR_ERROR")
     assert codes(done) == [137] and "memory" in system_logs(done)

@@ -71,6 +71,36 @@ struct LeadershipTests {
             }
         }
     }
+
+    /// For `/readyz`.
+    @Test func aReplicaSaysWhyItCannotDoItsPart() async throws {
+        try await ControllerHarness.with { harness in
+            let (first, second) = (harness.controller("a"), harness.controller("b"))
+            #expect(first.problem?.contains("who leads") == true)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await first.run() }
+                try await harness.eventually("one leads") { first.leads && first.problem == nil }
+                group.addTask { try await second.run() }
+                try await harness.eventually("the other stands by") { second.problem == nil }
+                #expect(!second.leads)
+                harness.server.faults.add(Fault(.status(503), times: nil))
+                try await harness.eventually("neither sees the cluster") {
+                    !first.leads && first.problem != nil && second.problem?.contains("who leads") == true
+                }
+                harness.server.faults.clear()
+                // Who leads next may not know yet what there is.
+                harness.server.faults.add(Fault(.status(503), path: "/pods", times: nil))
+                try await harness.eventually("the next leader has not listed all") {
+                    [first, second].contains { $0.leads && $0.problem?.contains("not yet compared") == true }
+                }
+                harness.server.faults.clear()
+                try await harness.eventually("both do their part") {
+                    first.problem == nil && second.problem == nil && first.leads != second.leads
+                }
+                group.cancelAll()
+            }
+        }
+    }
 }
 
 /// Who leads at the moment.

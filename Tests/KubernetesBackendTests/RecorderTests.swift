@@ -60,6 +60,19 @@ struct RecorderTests {
         }
     }
 
+    /// The container has ended with 0: what comes after it in the Pod would wait in vain.
+    @Test func whenAnAttemptEndsWithoutUploadsAllThatWaitIsLetGo() async throws {
+        try await RecorderHarness.with(executors: 3) { pod in
+            pod.start()
+            try await pod.passInputs()
+            try pod.end(0, code: 0, failure: "a file could not be copied out of the container")
+            try await pod.wait("the others are skipped") { try pod.turns() == ["run", "skip", "skip"] }
+            #expect(try pod.folder.verdict() == 1)
+            #expect(await pod.stop() == .recorded)
+            #expect(try await pod.state() == .systemError)
+        }
+    }
+
     @Test func anIgnoredErrorGoesOn() async throws {
         try await RecorderHarness.with(executors: 2, ignores: true) { pod in
             pod.start()

@@ -81,6 +81,8 @@ package struct FilerPart: Sendable {
         while ContinuousClock.now < deadline {
             if let plan = try folder.plan(of: part) { return .success(plan) }
             if try folder.refusal() != nil { return .failure(PartEnd(1, "1 refused")) }
+            // The attempt has ended without this part: the Pod is to end now, not when somebody looks.
+            if try folder.verdict() != nil { return .failure(PartEnd(1, "1 not needed")) }
             try? await Task.sleep(for: poll)
         }
         return .failure(PartEnd(1, "1 no plan came"))

@@ -47,6 +47,7 @@ package final class Controller: Service {
     let state = Mutex(State())
 
     struct State {
+        var leads = false
         var view = ClusterView()
         /// Which of the three kinds have been listed, and how many lists that were.
         var listed: Set<String> = []
@@ -124,6 +125,15 @@ package final class Controller: Service {
     /// Whether it leads, has listed the cluster and has compared that with all rows; false again for a moment after each list.
     package var isReady: Bool { state.withLock { $0.isReady && $0.isCompared } }
 
+    /// Whether this replica leads.
+    package var leads: Bool { state.withLock { $0.leads } }
+
+    /// Why it cannot do its part now, in a sentence; nil while it leads and knows what there is, or stands by and sees who leads.
+    package var problem: String? {
+        guard leads else { return election.seesLease ? nil : "the cluster has not told lately who leads" }
+        return isReady ? nil : "it leads, and has not yet compared the cluster with the database"
+    }
+
     /// How many submissions something is kept of.
     package var followed: Int { state.withLock { $0.view.count } }
 
@@ -135,7 +145,11 @@ package final class Controller: Service {
     /// Works until the Swift task is cancelled, without asking who leads.
     package func lead() async {
         // What was seen as an earlier leader is old.
-        state.withLock { $0 = State() }
+        state.withLock {
+            $0 = State()
+            $0.leads = true
+        }
+        defer { state.withLock { $0.leads = false } }
         let (signals, wakeUp) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         await withDiscardingTaskGroup { group in
             group.addTask { await self.follow(Job.self, wakeUp, { JobReading($0) }) { $0.apply($1, now: $2) } }

@@ -1,5 +1,6 @@
 package import KubernetesAPI
 package import Logging
+import Synchronization
 package import TES
 
 /// One leader among the replicas of a controller: whoever holds a Lease and renews it in time.
@@ -30,6 +31,7 @@ package struct LeaderElection: Sendable {
 
     private let client: KubernetesClient
     private let options: Options
+    private let sight = LeaseSight()
     private let now: @Sendable () -> Timestamp
     private let logger: Logger
 
@@ -42,6 +44,9 @@ package struct LeaderElection: Sendable {
         self.now = now
         self.logger = logger
     }
+
+    /// Whether the cluster told of the Lease within its duration: who cannot see it neither leads nor stands by.
+    package var seesLease: Bool { sight.isYounger(than: .seconds(options.duration)) }
 
     /// Leads whenever it can until the Swift task is cancelled; then gives the Lease back.
     ///
@@ -115,6 +120,7 @@ package struct LeaderElection: Sendable {
                 guard error.reason == .notFound else { throw error }
                 lease = nil
             }
+            sight.note()
             guard let wanted = state.next(lease, at: start, time: now(), name: options.name) else {
                 return state.isOurs
             }
@@ -155,6 +161,15 @@ package struct LeaderElection: Sendable {
             guard lease?.spec?.holderIdentity == options.identity else { return }
         }
     }
+}
+
+/// When the cluster last told of the Lease.
+private final class LeaseSight: Sendable {
+    private let last = Mutex<ContinuousClock.Instant?>(nil)
+
+    func note() { last.withLock { $0 = .now } }
+
+    func isYounger(than age: Duration) -> Bool { last.withLock { $0.map { .now - $0 < age } ?? false } }
 }
 
 /// What one replica knows of the Lease.

@@ -65,12 +65,16 @@ struct RecorderRun {
             guard stop.isRaised || watch.latest()?.ended.contains(exhausted) == true else { return nil }
         }
         let cause = cause ?? .completed
-        guard exhausted == nil, AttemptOutcome.uploads(after: cause) else { return try await finish(cause, nil) }
+        guard exhausted == nil else { return try await finish(cause, nil) }
+        guard AttemptOutcome.uploads(after: cause) else {
+            let end = try await finish(cause, nil)
+            // The last container may have ended well, as the Pod sees it.
+            if end == .recorded { try skipTheRest() }
+            return end
+        }
         if try !folder.hasPlan(of: .tof) {
             guard mayStart else { return nil }
-            for position in task.executors.indices where try !folder.hasTurn(position) {
-                try folder.control.give(.skip, to: position)
-            }
+            try skipTheRest()
             try folder.write(FilerPlan(principal: attempt.principal, task: task), for: .tof)
             // Until the outputs are uploaded it knows which images ran.
             watch.glance()
@@ -168,6 +172,13 @@ struct RecorderRun {
     }
 
     private func decide(_ state: TESState) throws(FileError) { try folder.decide(state == .complete ? 0 : 1) }
+
+    /// Lets executors that wait for their turn end at once, and with them the Pod.
+    private func skipTheRest() throws(FileError) {
+        for position in task.executors.indices where try !folder.hasTurn(position) {
+            try folder.control.give(.skip, to: position)
+        }
+    }
 
     private enum Stored {
         case state(TESState)

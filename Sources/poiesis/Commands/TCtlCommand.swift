@@ -5,10 +5,10 @@ import KubernetesAPI
 import KubernetesBackend
 import LocalSystem
 import Logging
+import Server
 import ServiceLifecycle
 import TaskCore
 import TaskStore
-import UnixSignals
 
 struct TCtlCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -42,21 +42,39 @@ struct TCtlCommand: AsyncParsableCommand {
         let composition = try Composition(settings: settings, logger: logger, roots: [], closedFolders: [])
         let cluster = try ClusterParts(composition, context: context)
         let limits = try settings.controllerLimits()
+        let address = try settings.text("kubernetes.listen").map {
+            try ListenAddress($0, setting: "kubernetes.listen")
+        }
         let database = try await Database(url: url, logger: logger)
         let store = try await database.store(composition)
         try await cluster.check()
         let controller = controller(cluster, store, limits, instance: try await store.instanceID(), logger)
         Terminal.print("controlling the namespace \(cluster.configuration.namespace)")
-        var group = ServiceGroupConfiguration(
-            services: [
-                .init(service: controller),
-                .init(service: Maintenance(store: store, isOpen: false, logger: logger)),
-            ], gracefulShutdownSignals: [.sigterm, .sigint],
-            logger: Logger(label: "quiet") { _ in SwiftLogNoOpLogHandler() })
-        group.maximumGracefulShutdownDuration = .seconds(20)
-        try await ServiceGroup(configuration: group).run()
+        var services: [any Service] = [controller, Maintenance(store: store, isOpen: false, logger: logger)]
+        if let address { services.insert(monitoring(controller, store, address, logger), at: 0) }
+        try await ServiceGroup.run(services, listensOn: address)
         await database.close()
         composition.client.close()
+    }
+
+    /// What a cluster and its operators ask of the controller.
+    private func monitoring(
+        _ controller: Controller, _ store: PostgresTaskStore, _ address: ListenAddress, _ logger: Logger
+    ) -> any Service {
+        var configuration = ServerConfiguration()
+        configuration.host = address.host
+        configuration.port = address.port
+        configuration.version = Poiesis.version
+        return MonitoringApplication.make(
+            probes: [.database(store), Probe(name: "controller") { controller.problem }],
+            gauges: {
+                [
+                    Gauge("poiesis_controller_leads", "Whether this replica leads.", controller.leads ? 1 : 0),
+                    Gauge("poiesis_controller_submissions", "What it follows.", Int64(controller.followed)),
+                    Gauge("process_resident_memory_bytes", "Memory of this process.", Machine.residentBytes),
+                ]
+            }, configuration: configuration, logger: logger,
+            onReady: { port in Terminal.print("listening on http://\(address.urlHost):\(port)") })
     }
 
     private func controller(

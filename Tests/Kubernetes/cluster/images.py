@@ -4,6 +4,7 @@ A cluster that pulls from registries takes public ones. One that cannot (kind, k
 into it; then all are made here.
 """
 
+import hashlib
 import json
 import os
 import pathlib
@@ -15,7 +16,7 @@ import tarfile
 from dataclasses import dataclass
 
 from harness.engine import running_engine, script
-from harness.processes import REPOSITORY
+from harness.processes import BUILD, REPOSITORY
 
 IMPORT = os.environ.get("IMPORT", "")
 IMAGE = os.environ.get("IMAGE", "")
@@ -62,25 +63,47 @@ def prepare(folder: pathlib.Path, say) -> Images:
             poiesis, executor=os.environ.get("EXECUTOR_IMAGE", "docker.io/library/busybox:1.37"),
             database=os.environ.get("POSTGRES_IMAGE", "docker.io/library/postgres:17"),
             storage=os.environ.get("RCLONE_IMAGE", "docker.io/rclone/rclone:1"))
+    archives = [_archive("busybox"), _archive("services")]
+    if not all(archive.exists() for archive in archives):
+        _make(folder, *archives)
+    for archive in archives:
+        _import(archive)
+    executor, services = (_name(archive) for archive in archives)
+    return Images(poiesis, executor, services, services)
+
+
+def _archive(name):
+    """Kept from one run to the next, while what it is made by and of is the same."""
+    rclone = _rclone().stat()
+    made_by = hashlib.sha256((REPOSITORY / "scripts" / "image").read_bytes() + pathlib.Path(__file__).read_bytes())
+    made_by.update(f"{rclone.st_size} {rclone.st_mtime_ns}".encode())
+    return BUILD / "images" / f"kubernetes-{name}-{made_by.hexdigest()[:16]}.tar"
+
+
+def _rclone():
+    return pathlib.Path(sys.executable).parent / "rclone"
+
+
+def _make(folder, executor_archive, services_archive):
     executor, base, services = (f"poiesis-kubernetes/{name}:1" for name in ["busybox", "postgresql", "services"])
+    for old in executor_archive.parent.glob("kubernetes-*.tar"):
+        old.unlink()
     with running_engine() as engine:
         try:
             engine.add_busybox(executor)
             script("image", "debian", engine.url, base, "postgresql")
             context = folder / "services"
             context.mkdir()
-            shutil.copy(pathlib.Path(sys.executable).parent / "rclone", context / "rclone")
+            shutil.copy(_rclone(), context / "rclone")
             containerfile = folder / "Containerfile"
             containerfile.write_text("ARG BASE\nFROM ${BASE}\nCOPY rclone /usr/local/bin/rclone\n")
             script("image", "build", engine.url, services, str(containerfile), str(context), base)
-            names = []
-            for position, name in enumerate([executor, services]):
-                archive = folder / f"image-{position}.tar"
-                script("image", "save", engine.url, name, str(archive))
-                _import(archive)
-                names.append(_name(archive))
-                archive.unlink()
+            for name, archive in [(executor, executor_archive), (services, services_archive)]:
+                # Whole or not at all: the next run takes what is there.
+                part = archive.with_suffix(".part")
+                archive.parent.mkdir(parents=True, exist_ok=True)
+                script("image", "save", engine.url, name, str(part))
+                part.rename(archive)
         finally:
             for name in [services, base, executor]:
                 engine.remove_image_if_there(name)
-    return Images(poiesis, names[0], names[1], names[1])

@@ -1,5 +1,6 @@
 """Poiesis as deploy/kubernetes installs it, in namespaces and with names of the tests' own."""
 
+import contextlib
 import secrets
 
 import yaml
@@ -17,16 +18,26 @@ TEST = "poiesis.io/test"
 """Marks namespaces of a test, for whoever finds one that was left behind."""
 
 
+MAXIMUM_LIVE = 2
+"""Most Jobs at a time."""
+
+
 class Installation:
     """API, controller and database of one installation, whose tasks run in a namespace that others may use, too."""
 
-    def __init__(self, name, system, tasks, services, images, settings=None):
+    def __init__(self, name, system, tasks, services, images, settings=None, role=None):
+        """`settings` are those of the configuration file; keys below `kubernetes` are added to the tests' own.
+
+        With a `role` the parts of a Pod have a web identity for storage, else a login.
+        """
         self.name = name
         self.system = Kubectl(system)
         self.tasks = Kubectl(tasks)
         self.services = services
         self.images = images
-        self._settings = settings or {}
+        self._settings = dict(settings or {})
+        self._role = role
+        self._killers = {}
         self._database = f"poiesis_{name}".replace("-", "_")
         self._forward = PortForward(self.system, "service/poiesis", 8000)
         self.client = None
@@ -112,14 +123,22 @@ class Installation:
         configuration["s3"] = {"endpoint": self.services.endpoint}
         configuration["kubernetes"].update({
             "namespace": self.tasks.namespace, "image": self.images.poiesis,
-            "secrets": {"database": self.own("poiesis-recorder"), "storage": [self.own("poiesis-storage")]},
+            "secrets": {"database": self.own("poiesis-recorder"), **self._storage_login},
+            "environment": {"AWS_ENDPOINT_URL_STS": self.services.sts} if self._role else {},
             # Where a node has room for one task, the scheduler lets new Pods overtake those that wait: our own queue is in order.
-            "jobs": {"maximum_live": 2},
+            "jobs": {"maximum_live": MAXIMUM_LIVE},
+            # Shorter than the default: what does not end by itself is waited for again and again.
+            "grace_period": 15,
             "workspace": {"default_size": 100_000_000, "largest_empty_dir": 1_000_000_000},
             "allowed": {"node_selector_keys": ["kubernetes.io/hostname", "poiesis.io/no-node-has-this"]},
-            **self._settings})
+            **self._settings.pop("kubernetes", {})})
+        configuration.update(self._settings)
         document["data"]["config.yaml"] = yaml.safe_dump(configuration)
         return document
+
+    @property
+    def _storage_login(self):
+        return {"web_identity": {"role": self._role}} if self._role else {"storage": [self.own("poiesis-storage")]}
 
     # --- Looking --------------------------------------------------------------------------------------
 
@@ -158,10 +177,48 @@ class Installation:
         holder = (lease or {}).get("spec", {}).get("holderIdentity", "").split("_")[0]
         return next((x["metadata"]["name"] for x in self.controllers() if x["metadata"]["name"] == holder), None)
 
-    def kill_controllers(self):
-        """All replicas at once, without a moment to tidy up."""
-        for pod in self.controllers():
-            self.system.delete("pod", pod["metadata"]["name"], "--grace-period=0", "--force")
+    @contextlib.contextmanager
+    def no_controllers(self):
+        """Until the end nobody controls; then both replicas are there again."""
+        self.system.run("scale", "deployment/poiesis-tctl", "--replicas=0")
+        try:
+            wait_until(lambda: not self.system.get("pods", selector="app.kubernetes.io/component=tctl"), "no controller is left", 60, 0.2)
+            yield
+        finally:
+            self.system.run("scale", "deployment/poiesis-tctl", "--replicas=2")
+
+    def restart_api(self):
+        self.system.run("rollout", "restart", "deployment/poiesis-api")
+        self.system.run("rollout", "status", "deployment/poiesis-api", "--timeout=120s", seconds=140)
+        # The tunnel leads to a Pod that is gone.
+        self._forward.close()
+
+    def kill_controllers(self, pods=None):
+        """SIGKILL for these, or for all replicas at once: nothing is tidied up, no Lease given back.
+
+        The Pods are then deleted, or the kubelet would wait longer each time before it started their container again.
+        """
+        pods = self.controllers() if pods is None else pods
+        for pod in pods:
+            self._kill(pod)
+        for pod in pods:
+            self.system.delete("pod", pod["metadata"]["name"], "--grace-period=0", "--force", "--wait=false")
+
+    def _kill(self, pod):
+        """Kills the Pod's programs from the node: inside a container the kernel keeps SIGKILL from its first process."""
+        node, name = pod["spec"]["nodeName"], pod["metadata"]["name"]
+        killer = self._killers.get(node) or self._killers.setdefault(node, self.services.on_node(node, self.images.executor))
+        # Each program of a Pod has its name as HOSTNAME.
+        script = f"""
+            killed=0
+            for file in $(grep -l 'HOSTNAME={name}' /proc/[0-9]*/environ 2>/dev/null); do
+                tr '\\0' '\\n' < $file 2>/dev/null | grep -qx 'HOSTNAME={name}' || continue
+                file=${{file#/proc/}}
+                kill -9 ${{file%/environ}} && killed=$((killed + 1))
+            done
+            echo $killed"""
+        killed = int(self.services.kubectl.execute(killer, "sh", "-c", script))
+        assert killed > 0, f"no process of {name} was found on {node}"
 
     def logs(self, component, lines=60):
         return self.system.run("logs", "--selector", f"app.kubernetes.io/component={component}", "--prefix",

@@ -1,10 +1,15 @@
-"""PostgreSQL and an S3 server that checks signatures, in a namespace of the cluster."""
+"""PostgreSQL, an S3 server that checks signatures, and an STS, in a namespace of the cluster."""
 
+import base64
 import contextlib
+import json
 import secrets
+import urllib.parse
 
 import boto3
 import botocore.config
+
+from harness.processes import wait_until
 
 from .kubectl import PortForward
 
@@ -32,6 +37,22 @@ while :; do
 done
 """
 
+# busybox serves it at `/`. Whoever comes with a token gets the one login; the tests read what came.
+# https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html
+_STS = r"""#!/bin/sh
+head -c "$CONTENT_LENGTH" >> /data/exchanges
+echo >> /data/exchanges
+expiration=$(date -u -d "@$(($(date +%s) + 3600))" +%Y-%m-%dT%H:%M:%SZ)
+printf 'Content-Type: text/xml
+
+'
+cat <<ANSWER
+<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleWithWebIdentityResult><Credentials>
+<SessionToken>a/session+=</SessionToken><SecretAccessKey>$SECRET</SecretAccessKey><Expiration>$expiration</Expiration>
+<AccessKeyId>$KEY</AccessKeyId></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>
+ANSWER
+"""
+
 KEY = "poiesis-test-key"
 
 
@@ -46,17 +67,21 @@ class Services:
         self._storage = PortForward(kubectl, "service/storage", 8333)
         self.database_host = f"database.{kubectl.namespace}.svc"
         self.endpoint = f"http://storage.{kubectl.namespace}.svc:8333"
+        self.sts = f"http://sts.{kubectl.namespace}.svc:8080"
 
     def start(self):
         # A child of the shell: the kernel keeps signals such as STOP from a container's first process.
         storage = f"mkdir -p /data/bucket && rclone serve s3 --addr 0.0.0.0:8333 --auth-key '{KEY},{self.secret}' " \
                   "--vfs-cache-mode off --config /dev/null /data & echo $! > /data/pid; wait"
+        sts = "mkdir -p /data/www/cgi-bin && printf '%s' \"$SCRIPT\" > /data/www/cgi-bin/index.cgi && chmod 755 /data/www/cgi-bin/index.cgi && " \
+              "exec httpd -f -p 8080 -h /data/www"
         self.kubectl.apply([
             {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "postgresql"}, "stringData": {"password": self.password}},
-            self._service("database", 5432), self._service("storage", 8333),
+            self._service("database", 5432), self._service("storage", 8333), self._service("sts", 8080),
+            self._deployment("sts", self._images.executor, sts, 8080, {"SCRIPT": _STS, "KEY": KEY, "SECRET": self.secret}),
             self._deployment("database", self._images.database, _POSTGRESQL, 5432),
             self._deployment("storage", self._images.storage, storage, 8333)])
-        for name in ["database", "storage"]:
+        for name in ["database", "storage", "sts"]:
             self.kubectl.run("rollout", "status", f"deployment/{name}", "--timeout=300s", seconds=320)
 
     @staticmethod
@@ -65,9 +90,10 @@ class Services:
                 "spec": {"selector": {"app": name}, "ports": [{"port": port}]}}
 
     @staticmethod
-    def _deployment(name, image, script, port):
+    def _deployment(name, image, script, port, variables=None):
         container = {
             "name": name, "image": image, "command": ["sh", "-c", script],
+            "env": [{"name": key, "value": value} for key, value in (variables or {}).items()],
             "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}},
             "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1},
             "volumeMounts": [{"name": "data", "mountPath": "/data"},
@@ -92,12 +118,17 @@ class Services:
 
     @contextlib.contextmanager
     def database_away(self):
-        """PostgreSQL ends at once, with every connection broken off, and stays away."""
+        """PostgreSQL ends at once, with every connection broken off, and stays away; in the end it answers again."""
         self._database_shell("touch /data/pause; kill -QUIT $(head -n 1 /data/db/postmaster.pid)")
         try:
             yield
         finally:
             self._database_shell("rm -f /data/pause")
+            wait_until(self._answers, "PostgreSQL is back", 60, 0.2)
+
+    def _answers(self):
+        return self.kubectl.execute("deployment/database", "psql", "--host", "/tmp", "--username", "postgres", "--command", "SELECT 1",
+                                    check=False).returncode == 0
 
     def _database_shell(self, script):
         self.kubectl.execute("deployment/database", "sh", "-c", script)
@@ -136,6 +167,28 @@ class Services:
             yield
         finally:
             self.kubectl.execute("deployment/storage", "sh", "-c", "kill -CONT $(cat /data/pid)")
+
+    def identities(self):
+        """What was asked of the STS: each form, with the claims of its token."""
+        text = self.kubectl.execute("deployment/sts", "cat", "/data/exchanges")
+        forms = [dict(urllib.parse.parse_qsl(line)) for line in text.splitlines()]
+        for form in forms:
+            payload = form["WebIdentityToken"].split(".")[1]
+            form["claims"] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return forms
+
+    # --- Nodes ----------------------------------------------------------------------------------------
+
+    def on_node(self, node, image):
+        """A Pod, for `execute`, that sees and may kill every process of a node."""
+        name = "on-node-" + secrets.token_hex(3)
+        container = {"name": "shell", "image": image, "command": ["sleep", "100000"], "securityContext": {"privileged": True}}
+        self.kubectl.apply([{
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+            "spec": {"nodeName": node, "hostPID": True, "restartPolicy": "Never", "automountServiceAccountToken": False,
+                     "terminationGracePeriodSeconds": 1, "tolerations": [{"operator": "Exists"}], "containers": [container]}}])
+        self.kubectl.run("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=60s")
+        return f"pod/{name}"
 
     def close(self):
         self._storage.close()

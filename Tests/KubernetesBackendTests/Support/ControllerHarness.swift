@@ -97,7 +97,7 @@ struct ControllerHarness: Sendable {
         return KubernetesClient(configuration, http: http, options: options)
     }
 
-    func election(_ identity: String, _ client: KubernetesClient, duration: Int = 3) -> LeaderElection {
+    func election(_ identity: String, _ client: KubernetesClient, duration: Int = 9) -> LeaderElection {
         var options = LeaderElection.Options(name: "poiesis-tctl", identity: identity)
         options.duration = duration
         return LeaderElection(client, options: options, now: { store.now() }, logger: Logger(label: identity))

@@ -102,7 +102,7 @@ final class RecorderHarness: Sendable {
     /// The shim has left a result.
     func end(
         _ position: Int, code: Int32, stdout: String = "", isOutOfMemory: Bool = false, isOverWalltime: Bool = false,
-        stopSignal: Int32? = nil
+        stopSignal: Int32? = nil, failure: String? = nil
     ) throws {
         try begin(position)
         let now = Machine.clock()
@@ -110,6 +110,7 @@ final class RecorderHarness: Sendable {
         result.isOutOfMemory = isOutOfMemory
         result.isOverWalltime = isOverWalltime
         result.stopSignal = stopSignal
+        result.failure = failure
         try folder.control.folder.write(path(position, "stdout.head"), Array(stdout.utf8))
         try folder.control.folder.write(path(position, "result"), result.encoded)
     }
