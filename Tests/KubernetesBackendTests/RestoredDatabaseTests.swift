@@ -76,6 +76,7 @@ struct RestoredDatabaseTests {
             )
             let copy = harness.database + "_copy"
             try await Self.copy(harness.database, to: copy)
+            try await harness.eventuallyAnswers()
 
             // What happens after the copy was taken.
             var unknown: [TaskID] = []
@@ -109,6 +110,7 @@ struct RestoredDatabaseTests {
             }
 
             try await Self.restore(copy, as: harness.database)
+            try await harness.eventuallyAnswers()
             try await harness.led(by: [controller(20)]) {
                 try await harness.eventually("the Jobs that the copy knows nothing of are deleted") {
                     let jobs = await harness.names(.jobs)
@@ -171,6 +173,7 @@ struct RestoredDatabaseTests {
             #expect(instance != harness.instance)
             await pool.close()
             try await Self.exchange(harness.database, for: other, keptAs: ours)
+            try await harness.eventuallyAnswers()
 
             let goesOn = harness.controller { ($0.comparisonEvery, $0.orphanAge) = (1, 0) }
             let starts = harness.controller { ($0.instance, $0.comparisonEvery, $0.orphanAge) = (instance, 1, 0) }
@@ -187,6 +190,7 @@ struct RestoredDatabaseTests {
             #expect(await Set(harness.names(.jobs)) == Set(ids.map { job($0) }))
 
             try await Self.exchange(harness.database, for: ours, keptAs: other)
+            try await harness.eventuallyAnswers()
             harness.pods.release(ids)
             try await harness.led(by: [harness.controller()]) {
                 for id in ids {

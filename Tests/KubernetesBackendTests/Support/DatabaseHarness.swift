@@ -185,6 +185,17 @@ struct DatabaseHarness: Sendable {
         throw CancellationError()
     }
 
+    /// Waits until none of the pool's connections is one that was ended.
+    func eventuallyAnswers(location: SourceLocation = #_sourceLocation) async throws {
+        try await eventually("the database answers", location: location) {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<16 { group.addTask { _ = try await store.openSubmissions(after: nil, limit: 1) } }
+                try await group.waitForAll()
+            }
+            return true
+        }
+    }
+
     func names(_ resource: KubernetesFake.Resource) async -> [String] {
         await cluster.all(resource).compactMap { $0["metadata"]["name"].text }
     }
