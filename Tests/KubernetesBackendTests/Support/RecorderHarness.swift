@@ -66,6 +66,7 @@ final class RecorderHarness: Sendable {
         stopFlag.withLock { $0 = flag }
         var configuration = RecorderConfiguration()
         configuration.poll = .milliseconds(5)
+        configuration.beat = .milliseconds(5)
         configuration.pause = .milliseconds(5)
         configuration.podGrace = 10
         configuration.metadata = ["node": "n1"]
