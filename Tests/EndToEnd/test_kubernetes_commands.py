@@ -77,7 +77,7 @@ def started(binary, home, *arguments):
      "would send its token to http://sts.lab without TLS"),
     ("{s3.endpoint: 'http://minio.lab', kubernetes: {image: i, secrets: {web_identity: {role: r}}}}",
      "would send its token to http://minio.lab without TLS"),
-    ("kubernetes: {image: i, secrets: {storage: ['s=https://KEY:SECRET@minio.lab']}}", "not …@minio.lab"),
+    ("kubernetes: {image: i, secrets: {storage: ['s=https://KEY:SECRET@minio.lab']}}", "not s=…@minio.lab"),
     ("kubernetes: {image: i, resources: {largest_node: {memory: 1}}}", "needs both, cpu_cores and memory"),
 ])
 def test_a_wrong_setting_is_named(binary, home, text, message):
