@@ -92,6 +92,9 @@ final class ManyTasks: SubmissionStore {
     func claim(
         _ key: SubmissionKey, pod: String, metadata: [String: String]
     ) async throws(TaskStoreError) -> Attempt? { throw Self.unasked }
+    func claim(
+        _ key: SubmissionKey, pod: String, after claimant: String?, metadata: [String: String]
+    ) async throws(TaskStoreError) -> Attempt? { throw Self.unasked }
     func record(_ record: AttemptRecord, for key: AttemptKey) async throws(TaskStoreError) -> TESState {
         throw Self.unasked
     }

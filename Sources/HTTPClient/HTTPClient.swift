@@ -27,14 +27,19 @@ package final class HTTPClient: Sendable {
     }
 
     private let multi: MultiHandle
-    private let authorities: AdditionalAuthorities?
+    private let trusted: @Sendable () -> AdditionalAuthorities?
     private let state = Mutex(State())
 
     /// Makes the client and starts its thread, which lives until ``close()``.
     ///
     /// - Parameter authorities: trusted besides the system's by requests that name no authorities of their own.
-    package init(trusting authorities: AdditionalAuthorities? = nil) {
-        self.authorities = authorities
+    package convenience init(trusting authorities: AdditionalAuthorities? = nil) { self.init { authorities } }
+
+    /// As the other, but authorities that may change while the client is used.
+    package convenience init(renewing authorities: RenewedAuthorities?) { self.init { authorities?.current } }
+
+    private init(_ trusted: @escaping @Sendable () -> AdditionalAuthorities?) {
+        self.trusted = trusted
         curl_global_init(Int(CURL_GLOBAL_ALL))
         guard let multi = curl_multi_init() else { preconditionFailure("libcurl has no memory for a multi handle") }
         self.multi = MultiHandle(pointer: OpaquePointer(multi))
@@ -55,7 +60,7 @@ package final class HTTPClient: Sendable {
     package func send(
         _ request: HTTPRequest, limit: Int = 64 << 20, receive: (@Sendable ([UInt8]) throws -> Void)? = nil
     ) async throws(HTTPError) -> HTTPResponse {
-        let transfer = Transfer(request, limit: limit, receive: receive, trusting: authorities)
+        let transfer = Transfer(request, limit: limit, receive: receive, trusting: trusted())
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 transfer.setContinuation(continuation)
@@ -73,7 +78,7 @@ package final class HTTPClient: Sendable {
     /// A stream that nobody holds any more breaks its exchange off.
     package func open(_ request: HTTPRequest) async throws(HTTPError) -> HTTPStream {
         let queue = BodyQueue()
-        let transfer = Transfer(request, limit: 0, receive: nil, stream: queue, trusting: authorities)
+        let transfer = Transfer(request, limit: 0, receive: nil, stream: queue, trusting: trusted())
         start(transfer)
         let head = await withTaskCancellationHandler {
             await withCheckedContinuation { queue.awaitHead($0) }

@@ -52,6 +52,21 @@ package struct PodFolder: Sendable {
         try folder.write("refused", Array(reason.utf8), mode: 0o644)
     }
 
+    /// Says that an executor's turn has come: it is given once, whatever its program does to its folder.
+    package func noteTurn(of position: Int) throws(FileError) { try folder.write("trec/turn-\(position)", []) }
+
+    /// Whether ``noteTurn(of:)`` was called for an executor, by this recorder or one before it.
+    package func wasNoted(turnOf position: Int) throws(FileError) -> Bool {
+        try folder.kind("trec/turn-\(position)") != nil
+    }
+
+    /// Says that the recorder lives: whoever waits for it looks at ``pulse()``.
+    package func beat() throws(FileError) {
+        // Executors see this folder, too, and cannot write to it.
+        try folder.makeFolders("bin", mode: 0o755)
+        try folder.write("bin/alive", Array("\(UInt64.random(in: 0...UInt64.max))".utf8), mode: 0o644)
+    }
+
     /// - Parameter status: the exit status of `poiesis ack`.
     package func decide(_ status: Int32) throws(FileError) {
         try folder.write("verdict", Array("\(status)\n".utf8), mode: 0o644)
@@ -72,7 +87,28 @@ package struct PodFolder: Sendable {
         try folder.read("\(part.rawValue)/result", limit: 1 << 30).flatMap(FilerResult.init(encoded:))
     }
 
+    /// Whether an executor's container has ended, as the next one's shim, or `tof`, runs.
+    ///
+    /// - Parameter executors: how many the task has.
+    package func isOver(_ position: Int, of executors: Int) throws(FileError) -> Bool {
+        try folder.kind(position + 1 < executors ? "exec-\(position + 1)/waiting" : "tof-waiting") != nil
+    }
+
+    /// The result of an executor whose container has ended, after its folder was opened again where a program had closed it.
+    package func lateResult(_ position: Int) throws(FileError) -> ExecutorResult? {
+        if let result = try control.result(position) { return result }
+        // Only the folder's owner may, which a program can have changed.
+        try? folder.setMode("exec-\(position)", 0o777)
+        return try control.result(position)
+    }
+
     // MARK: The other parts
+
+    /// What the recorder wrote last to say that it lives; another text each time.
+    package func pulse() throws(FileError) -> [UInt8]? { try folder.read("bin/alive", limit: 64) }
+
+    /// Says that all executors have ended.
+    package func noteWaiting() throws(FileError) { try folder.write("tof-waiting", []) }
 
     package func plan(of part: Part) throws(FileError) -> FilerPlan? {
         try folder.read("\(part.rawValue)/plan", limit: 1 << 30).flatMap(FilerPlan.init(encoded:))

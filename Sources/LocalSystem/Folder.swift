@@ -178,6 +178,12 @@ package final class Folder: Sendable {
 
     // MARK: Trees
 
+    /// Sets the mode of a folder inside this one, whatever it is now; for its owner, and root.
+    package func setMode(_ relative: String, _ mode: UInt32) throws(FileError) {
+        let inner = try folder(relative)
+        guard chmod("/proc/self/fd/\(inner.descriptor)", mode) == 0 else { throw FileError("open up", inner.path) }
+    }
+
     /// Makes a folder inside this one with all above it; existing ones are left as they are.
     package func makeFolders(_ relative: String, mode: UInt32) throws(FileError) {
         var current = self

@@ -326,7 +326,7 @@ struct AttemptRunner: Sendable {
                 case .corrupt(let reason):
                     logger.error("the store refuses a record", metadata: ["reason": "\(reason)"])
                     return .refused
-                case .unavailable(let reason):
+                case .unavailable(let reason), .refused(let reason):
                     logger.error("a record could not be written; trying again", metadata: ["reason": "\(reason)"])
                 }
             }

@@ -106,9 +106,9 @@ struct ExecutorRunner: Sendable {
         guard case .ended(let code, let isOutOfMemory, let message) = state else {
             throw .unreachable("the container of executor \(position) is in no known state")
         }
-        if let result = try looked({ () throws(FileError) in try folder.control.result(position) }) {
-            return .success(result)
-        }
+        let result = try looked { () throws(FileError) in try folder.control.result(position) }
+        // The shim leaves none where it could not do its work: what lies there is the program's.
+        if let result, code != Self.shimsOwnTrouble || result.exitCode == code { return .success(result) }
         if isOutOfMemory { return .success(try killedForMemory(position)) }
         let said = message.isEmpty ? "" : ": \(message)"
         if folder.freeSpace < configuration.leastFreeSpace, code == Self.shimsOwnTrouble {

@@ -53,7 +53,7 @@ struct ErrorAnswer {
                     message:
                         "these filters match few of very many tasks and finding them took longer than \(Int64(limit / .milliseconds(1))) milliseconds: add a tag that few tasks have, or a longer name_prefix; the same request again will not help"
                 )
-            case .notThisAttempt, .corrupt: self = Self.failed
+            case .notThisAttempt, .refused, .corrupt: self = Self.failed
             }
         case let error as OperationNotImplemented:
             self.init(status: .notImplemented, message: "this server does not implement \(error.operation)")

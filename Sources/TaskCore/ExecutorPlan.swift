@@ -13,6 +13,8 @@ package struct ExecutorPlan: Hashable, Sendable {
     package var grace: Int?
     /// Seconds that the program may run; then it is told to stop as by a SIGTERM.
     package var walltime: Int?
+    /// Seconds without a sign of life from a Pod's recorder, after which the shim waits for its turn no more; nil for its own default.
+    package var patience: Int?
     /// Bytes kept of each stream, half of them head and half tail.
     package var captureLimit = 16 * 1024
 
@@ -44,6 +46,7 @@ package struct ExecutorPlan: Hashable, Sendable {
         for item in carried { writer.add(item.isPattern ? "carry-pattern" : "carry", item.path) }
         writer.add("grace", grace.map { "\($0)" })
         writer.add("walltime", walltime.map { "\($0)" })
+        writer.add("patience", patience.map { "\($0)" })
         writer.add("capture", "\(captureLimit)")
         return writer.bytes
     }
@@ -66,6 +69,7 @@ package struct ExecutorPlan: Hashable, Sendable {
             case "carry-pattern": carried.append(.init(path: value, isPattern: true))
             case "grace": grace = Int(value)
             case "walltime": walltime = Int(value)
+            case "patience": patience = Int(value).flatMap { (0...86400).contains($0) ? $0 : nil }
             case "capture": captureLimit = Int(value) ?? 0
             default: return nil
             }

@@ -98,6 +98,15 @@ package protocol SubmissionStore: TaskStore, RecorderStore {
     /// Open submissions whose task is neither QUEUED, INITIALIZING nor RUNNING: what a controller has to end or to clean up. Cancelled
     /// tasks come first, then what ended last: a controller may keep many that failed for a while.
     func endingSubmissions(limit: Int) async throws(TaskStoreError) -> [OpenSubmission]
+    /// Opens an attempt as the recorder of a Pod does, but only if the submission's last claim is still that of a Pod the caller knows.
+    ///
+    /// - Parameters:
+    ///   - pod: in whose name.
+    ///   - claimant: the UID of the Pod that claimed last; nil where none did.
+    /// - Returns: nil also where another Pod has claimed meanwhile: its attempt is left alone.
+    func claim(
+        _ key: SubmissionKey, pod: String, after claimant: String?, metadata: [String: String]
+    ) async throws(TaskStoreError) -> Attempt?
     /// Forgets a submission: no Pod can claim it any more. Closing one twice is no error.
     func close(_ key: SubmissionKey) async throws(TaskStoreError)
 }

@@ -10,7 +10,10 @@ package enum TaskStoreError: Error, Hashable, Sendable {
     case keyOfAnotherTask
     /// The filters of a list match so few of so many tasks that finding them was broken off after this time.
     case searchTooLong(Duration)
-    /// The store holds something that cannot be.
+    /// The store refuses the work itself, whatever is in it: a right or a function is missing, or it may only be read. Somebody has to
+    /// mend that; then trying again works.
+    case refused(String)
+    /// The store holds something that cannot be, or will never take what it was given.
     case corrupt(String)
 }
 

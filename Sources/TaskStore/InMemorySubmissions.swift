@@ -79,15 +79,29 @@ extension InMemoryTaskStore: SubmissionStore {
     }
 
     package func claim(
-        _ key: SubmissionKey, pod: String, metadata added: [String: String]
+        _ key: SubmissionKey, pod: String, metadata: [String: String]
     ) async throws(TaskStoreError) -> Attempt? {
+        claim(key, pod: pod, metadata: metadata) { _ in true }
+    }
+
+    package func claim(
+        _ key: SubmissionKey, pod: String, after claimant: String?, metadata: [String: String]
+    ) async throws(TaskStoreError) -> Attempt? {
+        claim(key, pod: pod, metadata: metadata) { $0 == claimant }
+    }
+
+    /// - Parameter isExpected: whether the Pod that claimed last may be this one.
+    private func claim(
+        _ key: SubmissionKey, pod: String, metadata added: [String: String], _ isExpected: (String?) -> Bool
+    ) -> Attempt? {
         let time = now()
         var metadata = metadata
         metadata["backend"] = "kubernetes"
         metadata.merge(added) { _, new in new }
         return state.withLock { state in
             guard var entry = state.entries[key.taskID], entry.submission == key.number,
-                let submission = entry.submissions[key.number], !entry.lifeCycle.state.isTerminal
+                let submission = entry.submissions[key.number], !entry.lifeCycle.state.isTerminal,
+                isExpected(submission.claim?.pod)
             else { return nil }
             if submission.claim?.pod != pod, submission.pods.contains(pod) { return nil }
             if let claim = submission.claim, claim.attempt == entry.attempts.count, entry.lifeCycle.state != .queued {

@@ -103,23 +103,50 @@ extension PostgresTaskStore: SubmissionStore {
         _ = try await read([Statement(sql, [.text(key.taskID.description), .integer(Int64(key.number))])])
     }
 
+    private static let claimed = "SELECT r_attempt, r_token, r_owner, r_state, r_document FROM"
+
     package func claim(
-        _ key: SubmissionKey, pod: String, metadata added: [String: String]
+        _ key: SubmissionKey, pod: String, metadata: [String: String]
     ) async throws(TaskStoreError) -> Attempt? {
+        let sql = "\(Self.claimed) poiesis.claim_submission_v1($1, $2, $3, $4, $5, $6)"
+        // Sent twice it gives the same attempt.
+        let answer = try await read([Statement(sql, claimParameters(key, pod, metadata))])
+        return try attempt(key, answer[0])
+    }
+
+    package func claim(
+        _ key: SubmissionKey, pod: String, after claimant: String?, metadata: [String: String]
+    ) async throws(TaskStoreError) -> Attempt? {
+        // The function locks the same row: from here on nobody else claims.
+        let lock = Statement(
+            "SELECT FROM poiesis.task_states WHERE task_id = $1 FOR UPDATE", [.text(key.taskID.description)])
+        let sql = """
+            \(Self.claimed) poiesis.submissions x
+            CROSS JOIN LATERAL poiesis.claim_submission_v1(x.task_id, x.number, $3, $4, $5, $6)
+            WHERE x.task_id = $1 AND x.number = $2 AND x.pod IS NOT DISTINCT FROM $7
+            """
+        let claim = Statement(sql, claimParameters(key, pod, metadata) + [claimant.map { .text($0) } ?? .null])
+        // Sent again after a lost answer it may give nothing; the attempt is then the named Pod's, and ends with that.
+        let answers = try await read([
+            Statement("BEGIN ISOLATION LEVEL READ COMMITTED"), lock, claim, Statement("COMMIT"),
+        ])
+        return try attempt(key, answers[2])
+    }
+
+    private func claimParameters(
+        _ key: SubmissionKey, _ pod: String, _ added: [String: String]
+    ) -> [PostgresValue] {
         var metadata = metadata
         metadata["backend"] = "kubernetes"
         metadata.merge(added) { _, new in new }
-        let sql = """
-            SELECT r_attempt, r_token, r_owner, r_state, r_document FROM poiesis.claim_submission_v1($1, $2, $3, $4, $5, $6)
-            """
-        let statement = Statement(
-            sql,
-            [
-                .text(key.taskID.description), .integer(Int64(key.number)), .text(pod), .text(randomToken()),
-                .map(metadata), .integer(Int64(LifeCycle.mostAttempts)),
-            ])
-        // Sent twice it gives the same attempt.
-        guard var row = try await read([statement])[0].rows.first else { return nil }
+        return [
+            .text(key.taskID.description), .integer(Int64(key.number)), .text(pod), .text(randomToken()),
+            .map(metadata), .integer(Int64(LifeCycle.mostAttempts)),
+        ]
+    }
+
+    private func attempt(_ key: SubmissionKey, _ answer: PostgresResult) throws(TaskStoreError) -> Attempt? {
+        guard var row = answer.rows.first else { return nil }
         let (number, token, owner) = try decoded { () throws(PostgresError) in
             (try row.int64() ?? 0, try row.text() ?? "", try row.text() ?? "")
         }

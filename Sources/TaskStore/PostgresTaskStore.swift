@@ -399,7 +399,10 @@ package final class PostgresTaskStore: TaskStore {
             logger.error(
                 "the database refused a statement",
                 metadata: ["sqlstate": "\(message.sqlState)", "reason": "\(message.primary)"])
-            return .corrupt(error.description)
+            // Data exceptions, broken constraints, and what is too large for the server:
+            // https://www.postgresql.org/docs/current/errcodes-appendix.html.
+            let isOfData = ["22", "23", "54"].contains { message.sqlState.hasPrefix($0) }
+            return isOfData ? .corrupt(error.description) : .refused(error.description)
         case .unavailable, .connectionLost, .closed: return .unavailable(error.description)
         case .decoding: return .corrupt(error.description)
         }

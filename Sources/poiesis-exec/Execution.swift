@@ -14,7 +14,7 @@ struct Execution {
     /// Told to stop when the program had ended.
     private(set) var wasStoppedLater = false
     private var isOverWalltime = false
-    /// When the program is told to stop, and when it is killed.
+    /// When the program is told to stop, and when it is killed; by ``uptime()``.
     private var stopTime = Int64.max
     private var killTime = Int64.max
 
@@ -184,35 +184,36 @@ struct Execution {
 
     private mutating func watch(_ pid: Int32, _ start: Int64) -> ExecutorResult {
         var ended: poiesis_child?
+        var end: Int64?
         var deadline = Int64.max
         if let walltime = plan.walltime {
             let (length, isTooLong) = Int64(walltime).multipliedReportingOverflow(by: 1_000_000)
-            let (end, isTooLate) = start.addingReportingOverflow(length)
+            let (end, isTooLate) = uptime().addingReportingOverflow(length)
             if !isTooLong, !isTooLate { stopTime = end }
         }
         while stdout.reader >= 0 || stderr.reader >= 0 || ended == nil {
             // After the end, pipes are drained for a second: a child in the background may hold them for ever.
-            if now() >= deadline { break }
+            if uptime() >= deadline { break }
             var descriptors = [
                 pollfd(fd: signals.reader, events: Int16(POLLIN), revents: 0),
                 pollfd(fd: stdout.reader, events: Int16(POLLIN), revents: 0),
                 pollfd(fd: stderr.reader, events: Int16(POLLIN), revents: 0),
             ]
             poll(&descriptors, 3, ended == nil ? 1000 : 50)
-            for signal in signals.take() where signal != SIGCHLD {
+            for signal in signals.take() where signal.number != SIGCHLD {
                 // Others are a program's own business.
-                let isStop = [SIGTERM, SIGINT, SIGQUIT].contains(signal)
+                let isStop = !signal.isFromInside && [SIGTERM, SIGINT, SIGQUIT].contains(signal.number)
                 if ended != nil {
                     wasStoppedLater = wasStoppedLater || isStop
                     continue
                 }
                 if isStop {
-                    stopSignal = stopSignal ?? signal
+                    stopSignal = stopSignal ?? signal.number
                     // What comes first is the cause.
                     stopTime = .max
                     startGrace()
                 }
-                kill(-pid, signal)
+                kill(-pid, signal.number)
             }
             if ended == nil { enforceTimes(pid) }
             if descriptors[1].revents != 0 { pump(\.stdout) }
@@ -221,22 +222,22 @@ struct Execution {
             while poiesis_wait(&child, 1) > 0 {
                 guard child.pid == pid else { continue }
                 ended = child
-                deadline = now() + 1_000_000
+                end = now()
+                deadline = uptime() + 1_000_000
             }
         }
-        let end = deadline == .max ? now() : deadline - 1_000_000
         kill(-pid, SIGKILL)
-        guard let ended else { return refused(125, "the program's end was lost", start) }
+        guard let ended, let end else { return refused(125, "the program's end was lost", start) }
         return result(ended, start, end)
     }
 
     /// From a stop on, the program has its grace.
     private mutating func startGrace() {
-        if let grace = plan.grace, killTime == .max { killTime = now() + Int64(grace) * 1_000_000 }
+        if let grace = plan.grace, killTime == .max { killTime = uptime() + Int64(grace) * 1_000_000 }
     }
 
     private mutating func enforceTimes(_ pid: Int32) {
-        let time = now()
+        let time = uptime()
         if time >= stopTime {
             stopTime = .max
             isOverWalltime = true

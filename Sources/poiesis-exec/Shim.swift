@@ -41,7 +41,7 @@ struct Shim {
             stop("there is no plan in \(folder)", Trouble.refused)
         }
         let signals = SignalPipe(inPod: inPod)
-        switch waitForTurn(folder, signals) {
+        switch waitForTurn(folder, signals, plan.patience ?? 600, inPod: inPod) {
         case .run: break
         case .skip:
             if inPod { leaveMessage("0 skipped") }
@@ -60,7 +60,10 @@ struct Shim {
         let result = execution.run()
         guard writeResult(result, to: folder) else { stop("the result cannot be written", Trouble.refused) }
         guard inPod else { return result.exitCode }
-        return endInPod(result, wasStoppedLater: execution.wasStoppedLater || signals.take().contains(SIGTERM))
+        return endInPod(
+            result,
+            wasStoppedLater: execution.wasStoppedLater
+                || signals.take().contains { $0.number == SIGTERM && !$0.isFromInside })
     }
 
     /// The exit status of an init container: 0 whatever became of the program, so that the Pod goes on to the outputs; after a stop
@@ -90,18 +93,30 @@ struct Shim {
         case stopped(Int32)
     }
 
-    private static func waitForTurn(_ folder: String, _ signals: SignalPipe) -> Turn {
-        let deadline = now() + 600 * 1_000_000
-        while now() < deadline {
-            if let signal = signals.take().first(where: { $0 != SIGCHLD }) { return .stopped(signal) }
+    /// - Parameter patience: seconds without a sign of life from a Pod's recorder, after which none will come.
+    private static func waitForTurn(_ folder: String, _ signals: SignalPipe, _ patience: Int, inPod: Bool) -> Turn {
+        // Says that the executor before this one has ended.
+        if inPod { close(open(folder + "/waiting", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o666)) }
+        let length = Int64(patience) * 1_000_000
+        var pulse: [UInt8]?
+        var deadline = uptime() + length
+        while uptime() < deadline {
+            let beat = readFile(folder + "/../bin/alive", limit: 64)
+            if beat != pulse { (pulse, deadline) = (beat, uptime() + length) }
+            if let signal = stop(signals.take()) { return .stopped(signal) }
             if let turn = readFile(folder + "/turn", limit: 16) {
                 let word = String(decoding: turn, as: UTF8.self)
                 if word.hasPrefix("run") { return .run }
                 if word.hasPrefix("skip") { return .skip }
             }
-            if let signal = signals.wait(milliseconds: 50).first(where: { $0 != SIGCHLD }) { return .stopped(signal) }
+            if let signal = stop(signals.wait(milliseconds: 50)) { return .stopped(signal) }
         }
-        stop("no turn came for 10 minutes", Trouble.noTurn)
+        stop("no turn came, and no sign of life from who gives it, for \(patience) s", Trouble.noTurn)
+    }
+
+    /// The first that comes from outside.
+    private static func stop(_ signals: [ReceivedSignal]) -> Int32? {
+        signals.first { $0.number != SIGCHLD && !$0.isFromInside }?.number
     }
 
     private static func writeResult(_ result: ExecutorResult, to folder: String) -> Bool {

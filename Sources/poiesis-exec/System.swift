@@ -9,6 +9,13 @@ func now() -> Int64 {
     return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
 }
 
+/// Microseconds since the machine started, those that it slept included: for deadlines, as nobody can set this clock.
+func uptime() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_BOOTTIME, &time)
+    return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
+}
+
 /// A file's bytes, at most `limit`; nil where it cannot be read.
 func readFile(_ path: String, limit: Int) -> [UInt8]? {
     let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -134,10 +141,21 @@ private func names(_ folder: Int32) -> [[CChar]] {
 
 /// Where signal handlers write; set once before the first is installed.
 nonisolated(unsafe) private var signalWriter: Int32 = -1
+/// Whether a signal's sender tells if it came from inside the container; set as the other.
+nonisolated(unsafe) private var knowsSenders = false
+
+/// A signal that came.
+struct ReceivedSignal {
+    let number: Int32
+    /// The sender is a process of this container: the program's own business, and no stop.
+    let isFromInside: Bool
+}
 
 /// Signals as bytes of a pipe, so that one poll waits for them and for output.
 struct SignalPipe {
     let reader: Int32
+    /// In a byte of the pipe, beside the signal's number.
+    private static let inside: UInt8 = 0x80
     private let isInPod: Bool
 
     /// Those that a container engine or a user sends; and SIGCHLD.
@@ -145,7 +163,7 @@ struct SignalPipe {
     /// Those that images name as their STOPSIGNAL besides: of web servers, and of systemd (SIGRTMIN+3 of the kernel).
     private static let stops = [SIGWINCH, 37]
 
-    /// - Parameter inPod: whether every signal that is caught is a stop, and so taken for SIGTERM: in a Pod the image says which one
+    /// - Parameter inPod: whether every signal that is caught, and comes from outside, is a stop, and so taken for SIGTERM: in a Pod the image says which one
     ///   the kubelet sends.
     init(inPod: Bool) {
         isInPod = inPod
@@ -153,14 +171,19 @@ struct SignalPipe {
         guard poiesis_pipe(&ends, 1) == 0 else { Shim.stop("no pipe for signals", 125) }
         reader = ends[0]
         signalWriter = ends[1]
-        for number in Self.caught + (inPod ? Self.stops : []) {
-            signal(number) { number in
-                var byte = UInt8(truncatingIfNeeded: number)
-                let saved = errno
-                write(signalWriter, &byte, 1)
-                errno = saved
-            }
+        // Who sends from outside of a PID namespace has no number in it: sigaction(2), pid_namespaces(7). Only the first process of one is
+        // safe from the others' SIGKILL, so nothing is gained where the shim is another.
+        if getpid() == 1 { knowsSenders = true }
+        var action = sigaction()
+        action.sa_flags = SA_SIGINFO | SA_RESTART
+        action.__sigaction_handler.sa_sigaction = { number, info, _ in
+            var byte = UInt8(truncatingIfNeeded: number)
+            if knowsSenders, let info, info.pointee._sifields._kill.si_pid != 0 { byte |= SignalPipe.inside }
+            let saved = errno
+            write(signalWriter, &byte, 1)
+            errno = saved
         }
+        for number in Self.caught + (inPod ? Self.stops : []) { sigaction(number, &action, nil) }
         signal(SIGPIPE, SIG_IGN)
         // Whoever started this may have blocked some.
         var none = sigset_t()
@@ -169,16 +192,21 @@ struct SignalPipe {
     }
 
     /// The signals that came, waiting for the first if need be.
-    func wait(milliseconds: Int32) -> [Int32] {
+    func wait(milliseconds: Int32) -> [ReceivedSignal] {
         var descriptor = pollfd(fd: reader, events: Int16(POLLIN), revents: 0)
         poll(&descriptor, 1, milliseconds)
         return take()
     }
 
-    func take() -> [Int32] {
+    func take() -> [ReceivedSignal] {
         var bytes = [UInt8](repeating: 0, count: 64)
         let count = read(reader, &bytes, bytes.count)
         guard count > 0 else { return [] }
-        return bytes[..<count].map { isInPod && $0 != SIGCHLD ? SIGTERM : Int32($0) }
+        return bytes[..<count].map { byte in
+            let number = Int32(byte & ~Self.inside)
+            let isFromInside = number != SIGCHLD && byte & Self.inside != 0
+            return ReceivedSignal(
+                number: isInPod && number != SIGCHLD && !isFromInside ? SIGTERM : number, isFromInside: isFromInside)
+        }
     }
 }

@@ -37,6 +37,7 @@ struct APIParts {
         var service = composition.serviceConfiguration()
         guard let cluster else { return Handlers(store: store, configuration: service, wake: wake) }
         service.judge = cluster.judge
+        service.storage = Set(service.storage + cluster.storage).sorted()
         service.rules.backendParameters = cluster.configuration.allowed.keys
         let cancellation = JobCancellation(client: cluster.client, store: store, logger: composition.logger)
         return Handlers(

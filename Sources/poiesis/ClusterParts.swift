@@ -37,6 +37,14 @@ struct ClusterParts {
         client = KubernetesClient(cluster, http: composition.client, options: options)
     }
 
+    /// URL prefixes of the storage that the Pods have logins for.
+    var storage: [String] {
+        configuration.secrets.storage.compactMap { login in
+            guard let scope = login.scope, let known = try? S3Login("/\(login.secret)=\(scope)") else { return nil }
+            return "\(known.scope)/"
+        }
+    }
+
     /// What a task asks of this cluster, for who takes it.
     var judge: @Sendable (TESTask) -> BackendJudgement {
         { [configuration] task in TaskRequirements(task, configuration: configuration).judgement }

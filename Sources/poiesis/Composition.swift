@@ -23,7 +23,7 @@ struct Composition {
     init(settings: Settings, logger: Logger, roots: [FileRoot], closedFolders: [String]) throws {
         self.settings = settings
         self.logger = logger
-        client = HTTPClient(trusting: try settings.authorities())
+        client = HTTPClient(renewing: try settings.authorities())
         var configuration = FilerConfiguration()
         configuration.roots = roots
         configuration.closedFolders = closedFolders + settings.secretPlaces

@@ -1,3 +1,4 @@
+import Filer
 import KubernetesAPI
 import KubernetesBackend
 import TaskCore
@@ -46,7 +47,22 @@ extension Settings {
         guard configuration.problems.isEmpty else {
             throw StartError(usage: configuration.problems.joined(separator: "\n"))
         }
+        try checkTokenService(configuration)
         return configuration
+    }
+
+    /// An executor that runs as root can change which addresses the names of its whole Pod have: a token that is sent without TLS would be its.
+    private func checkTokenService(_ configuration: KubernetesConfiguration) throws {
+        guard configuration.secrets.webIdentity != nil else { return }
+        let variables = configuration.environment
+        let service =
+            variables["AWS_ENDPOINT_URL_STS"] ?? variables["AWS_ENDPOINT_URL"] ?? variables["POIESIS_S3_ENDPOINT"]
+            ?? text("s3.endpoint") ?? variables["AWS_ENDPOINT_URL_S3"]
+        guard let service, let endpoint = S3Endpoint(service), endpoint.scheme == "http" else { return }
+        throw StartError(
+            usage:
+                "kubernetes.secrets.web_identity would send its token to \(endpoint) without TLS, where executors of the same Pod can get it: name an https service by AWS_ENDPOINT_URL_STS in kubernetes.environment"
+        )
     }
 
     /// How long things may last on the cluster.

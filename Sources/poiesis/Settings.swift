@@ -9,10 +9,10 @@ struct StartError: Error, CustomStringConvertible {
     /// What was typed is wrong, not the machine.
     var isUsage = false
 
-    init(_ description: String) { self.description = description }
+    init(_ description: String) { self.description = withoutPasswords(description) }
 
     init(usage description: String) {
-        self.description = description
+        self.description = withoutPasswords(description)
         isUsage = true
     }
 
@@ -145,3 +145,6 @@ struct Settings {
     /// All variables, for parts that read the usual ones of others.
     var variables: [String: String] { environment }
 }
+
+/// A text in which no URL says who asks: `https://KEY:SECRET@host` is `…@host`.
+func withoutPasswords(_ text: String) -> String { text.replacing(/[^\s\/@=]*:[^\s@]*@/, with: "…@") }

@@ -87,8 +87,12 @@ extension Settings {
     private func variable(_ name: String) -> String? { variables[name].flatMap { $0.isEmpty ? nil : $0 } }
 
     /// Certificates that are trusted besides the system's.
-    func authorities() throws -> AdditionalAuthorities? {
-        try text("tls.ca_file", "POIESIS_CA_FILE").map(AdditionalAuthorities.reading)
+    func authorities() throws -> RenewedAuthorities? {
+        try text("tls.ca_file", "POIESIS_CA_FILE").map { file in
+            do throws(AdditionalAuthorities.Unusable) { return try RenewedAuthorities(file: file) } catch {
+                throw StartError("tls.ca_file: \(error)")
+            }
+        }
     }
 
     /// Folders that `file` URLs may reach; each has to exist.

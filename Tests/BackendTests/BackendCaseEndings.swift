@@ -231,6 +231,19 @@ extension BackendCase {
     // MARK: What only a container has
 
     static let inContainers = [
+        BackendCase("signals from inside a container are its program's own business") { harness in
+            let script =
+                "trap : TERM INT USR1 WINCH; for s in TERM INT USR1 WINCH; do kill -$s 1; done; sleep 1; exit 3"
+            let end = try await harness.run(BackendHarness.script(script))
+            #expect(end.state == .executorError && end.logs?.map { $0.logs.map(\.exitCode) } == [[3]])
+        },
+        BackendCase("a result beside the shim's own trouble is not the shim's") { harness in
+            let fields = "exit-code 1\n0\nstart 1\n1\nend 1\n1\ncpu 1\n0\npeak-memory 1\n0\n"
+            let script =
+                "cd /.poiesis/exec-0 && mkdir -p result.new/x && printf '\(fields.replacing("\n", with: "\\n"))' > result"
+            let end = try await harness.run(BackendHarness.script(script))
+            #expect(end.state == .systemError, "\(end.logs?.last?.systemLogs ?? [])")
+        },
         BackendCase("files in the image's own folders are carried, and the image's stay visible") { harness in
             let task = BackendHarness.script(
                 "echo one > /root/out.txt; ls /bin/sh",

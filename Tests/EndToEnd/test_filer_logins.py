@@ -135,11 +135,20 @@ def test_an_incomplete_login_is_named_at_the_start(place, scratch, entry, told):
 
 @pytest.mark.parametrize("logins, told", [
     ("/nowhere/login", "the folder /nowhere/login of s3.logins does not exist"),
-    ("/tmp=minio.lab", "/tmp=minio.lab is no login: write FOLDER"), ("/tmp,/tmp", "are both for everything"),
+    ("/tmp=minio.lab", "/tmp=minio.lab is no login: write FOLDER"),
+    ("/tmp=https://KEY:SECRET@minio.lab", "…@minio.lab is no login: write FOLDER"), ("/tmp,/tmp", "are both for everything"),
 ])
 def test_wrong_logins_are_told_at_the_start(place, logins, told):
     ended = Commands(place / "home")("serve", "--listen", "127.0.0.1:0", env={"POIESIS_S3_LOGINS": logins})
     assert (ended.returncode, told in ended.stderr) == (64, True), ended.stderr
+    assert "SECRET" not in ended.stderr
+
+
+def test_an_endpoint_with_a_login_in_it_is_not_shown(place):
+    ended = Commands(place / "home")(
+        "serve", "--listen", "127.0.0.1:0", env={"POIESIS_S3_ENDPOINT": "https://KEY:SEC/RET@minio.lab"})
+    assert (ended.returncode, "s3.endpoint must be https://HOST" in ended.stderr) == (64, True), ended.stderr
+    assert "…@minio.lab" in ended.stderr and "KEY" not in ended.stderr and "RET" not in ended.stderr
 
 
 # --- Web identity ---------------------------------------------------------------------------------

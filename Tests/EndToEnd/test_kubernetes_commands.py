@@ -27,6 +27,7 @@ kubernetes:
     maximum_gpus: 2
   file_roots: ["/data=pvc:data:ro"]
   security: {profile: restricted}
+  secrets: {storage: ["all", "one=s3://lab-data", "other=https://minio.lab"]}
 """
 KUBECONFIG = """
 {"kind": "Config", "current-context": "c", "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}],
@@ -75,12 +76,18 @@ def started(binary, home, *arguments):
     ("kubernetes: {image: i, grace_period: long}", "kubernetes.grace_period must be a whole number"),
     ("kubernetes: {image: i, labels: [one]}", "kubernetes.labels must be NAME=VALUE, not one"),
     ("kubernetes: {image: i, imagee: j}", 'there is no setting "kubernetes.imagee"'),
+    ("kubernetes: {image: i, secrets: {web_identity: {role: r}}, environment: {AWS_ENDPOINT_URL_STS: 'http://sts.lab'}}",
+     "would send its token to http://sts.lab without TLS"),
+    ("{s3.endpoint: 'http://minio.lab', kubernetes: {image: i, secrets: {web_identity: {role: r}}}}",
+     "would send its token to http://minio.lab without TLS"),
+    ("kubernetes: {image: i, secrets: {storage: ['s=https://KEY:SECRET@minio.lab']}}", "not s=…@minio.lab"),
     ("kubernetes: {image: i, resources: {largest_node: {memory: 1}}}", "needs both, cpu_cores and memory"),
 ])
 def test_a_wrong_setting_is_named(binary, home, text, message):
     (home / "wrong.yaml").write_text(text)
     end = command(binary, home, "tctl", "--database", "postgresql://127.0.0.1:9/x", "--config", str(home / "wrong.yaml"))
     assert end.returncode in (1, 64) and message in end.stderr, end.stderr
+    assert "SECRET@" not in end.stderr
 
 
 def test_it_says_what_is_missing(binary, home):
@@ -156,6 +163,7 @@ def test_the_api_judges_tasks_for_the_cluster(binary, home, database):
         known = client.request("GET", client.url + "/ga4gh/tes/v1/service-info").json()
         assert known["tesResources_backend_parameters"] == ["gpus", "node_selector", "walltime"]
         assert any(place.startswith("file://") for place in known["storage"])
+        assert {"s3://lab-data/", "https://minio.lab/"} <= set(known["storage"]), known["storage"]
 
         def create(strict, **parameters):
             document = task("true")

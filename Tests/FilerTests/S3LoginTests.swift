@@ -190,6 +190,96 @@ struct S3LoginTests {
         #expect(server.keys == ["LAB"])
     }
 
+    /// Who wrote down two logins means both.
+    @Test func theOnlyEndpointDoesNotServeBucketsThatAnotherLoginIsFor() async throws {
+        let lab = AnswerServer { _, _ in AnswerServer.response() }
+        let site = AnswerServer { _, _ in AnswerServer.response() }
+        defer {
+            lab.close()
+            site.close()
+        }
+        try await LoginFolders.with { folders in
+            var given = try configuration(try folders.login("lab", "LAB") + "=" + lab.url(""))
+            given.s3.endpoint = S3Endpoint(site.url(""))
+            given.s3.credentials = AWSCredentials(accessKey: "OWN", secretKey: "s", sessionToken: nil)
+            try await FilerHarness.with(configuration: given) { harness in
+                let inputs = [harness.file("s3://b/k", "/in/1"), harness.file(lab.url("/b/k"), "/in/2")]
+                #expect(await harness.filer.stage(inputs, into: harness.root) == nil)
+            }
+        }
+        #expect(site.keys == ["OWN"] && lab.keys == ["LAB"])
+    }
+
+    @Test func aBucketsLoginThatCannotBeReadBreaksNoOtherEndpoint() async throws {
+        let lab = AnswerServer { _, _ in AnswerServer.response("whole") }
+        defer { lab.close() }
+        try await LoginFolders.with { folders in
+            let endpoint = try folders.login("lab", "LAB")
+            let bucket = try folders.write("bucket", ["endpoint": "https://elsewhere.example", "access_key": "BUCKET"])
+            let given = try configuration(endpoint + "=" + lab.url(""), bucket + "=s3://data")
+            try await FilerHarness.with(configuration: given) { harness in
+                #expect(await harness.stage(harness.file(lab.url("/data/x"), "/in/1")) == nil)
+                let said = reason(await harness.stage(harness.file("s3://data/x", "/in/2"))) ?? ""
+                #expect(said.contains("has no secret_key"), "\(said)")
+                // Of the same endpoint it is the one to be mended.
+                try folders.write("bucket", ["endpoint": lab.url("")])
+                let same = reason(await harness.stage(harness.file(lab.url("/data/x"), "/in/3"))) ?? ""
+                #expect(same.contains("has no secret_key"), "\(same)")
+            }
+        }
+        #expect(lab.keys == ["LAB"])
+    }
+
+    @Test func aLoginThatIsAwayIsTriedAgainOrTheLastOneKept() async throws {
+        let server = AnswerServer { _, _ in AnswerServer.response() }
+        defer { server.close() }
+        let time = Mutex<Int64>(0)
+        try await LoginFolders.with { folders in
+            let folder = try folders.login("a", "OLD", ["endpoint": server.url("")])
+            let clock: @Sendable () -> Int64 = { time.withLock { $0 } }
+            try await FilerHarness.with(configuration: configuration(folder, clock: clock)) { harness in
+                #expect(await harness.stage(harness.file("s3://b/1", "/in/1")) == nil)
+                try FileManager.default.removeItem(atPath: folder + "/secret_key")
+                time.withLock { $0 = 301_000_000 }
+                #expect(await harness.stage(harness.file("s3://b/2", "/in/2")) == nil)
+                try folders.login("a", "NEW")
+                time.withLock { $0 += 29_000_000 }
+                #expect(await harness.stage(harness.file("s3://b/3", "/in/3")) == nil)
+                time.withLock { $0 += 2_000_000 }
+                #expect(await harness.stage(harness.file("s3://b/4", "/in/4")) == nil)
+            }
+            #expect(server.keys == ["OLD", "OLD", "OLD", "NEW"])
+            // Before it was ever read there is none to keep.
+            try FileManager.default.removeItem(atPath: folder + "/secret_key")
+            try await FilerHarness.with(retries: 100_000, configuration: configuration(folder)) { harness in
+                let back = Task {
+                    try await Task.sleep(for: .milliseconds(500))
+                    try folders.login("a", "BACK")
+                }
+                #expect(await harness.stage(harness.file("s3://b/5", "/in/5")) == nil)
+                try await back.value
+            }
+            #expect(server.keys.last == "BACK")
+        }
+    }
+
+    @Test(arguments: [true, false])
+    func aLoginForTheSameEndpointKeepsThePathStyle(_ isSame: Bool) async throws {
+        let server = AnswerServer { _, _ in AnswerServer.response() }
+        defer { server.close() }
+        try await LoginFolders.with { folders in
+            var given = try configuration(try folders.login("a", "KEY", ["endpoint": server.url("")]))
+            given.s3.endpoint = S3Endpoint(isSame ? server.url("") : "http://127.0.0.1:1")
+            given.s3.usesPathStyle = false
+            try await FilerHarness.with(configuration: given) { harness in
+                let end = await harness.stage(harness.file("s3://b/k", "/in/1"))
+                // The bucket is part of a host's name that an address cannot have.
+                #expect((end == nil) == !isSame, "\(String(describing: end))")
+            }
+        }
+        #expect(server.targets.contains("/b/k") == !isSame)
+    }
+
     @Test func aBucketWithoutALoginIsAskedForWithoutOne() async throws {
         let server = AnswerServer { _, _ in AnswerServer.response("<Code>AccessDenied</Code>", status: 403) }
         defer { server.close() }

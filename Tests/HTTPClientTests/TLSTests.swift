@@ -1,5 +1,6 @@
 import Foundation
 import HTTPClient
+import Synchronization
 import TestServers
 import Testing
 
@@ -108,6 +109,34 @@ struct TLSTests {
                 defer { server.close() }
                 #expect(try await client.send(HTTPRequest("GET", "https://127.0.0.1:\(server.port)/")).status == 200)
             }
+        }
+    }
+
+    @Test func authoritiesAreReadAnewEachMinute() async throws {
+        try await withCertificates("IP:127.0.0.1") { folder, _ in
+            let other = folder + "/other"
+            try FileManager.default.createDirectory(atPath: other, withIntermediateDirectories: true)
+            try TLSServer.makeCertificates(in: other, names: "IP:127.0.0.1")
+            let given = URL(filePath: folder + "/given.pem")
+            try Data(file(folder + "/ca.pem")).write(to: given)
+            let time = Mutex(ContinuousClock.now)
+            let authorities = try RenewedAuthorities(file: given.path, clock: { time.withLock { $0 } })
+            let client = HTTPClient(renewing: authorities)
+            defer { client.close() }
+            let server = try TLSServer(other)
+            defer { server.close() }
+            let request = HTTPRequest("GET", "https://127.0.0.1:\(server.port)/")
+            try Data(file(other + "/ca.pem")).write(to: given)
+            guard case .tls? = await error(client, request) else {
+                Issue.record("the file was read within a minute")
+                return
+            }
+            time.withLock { $0 += .seconds(61) }
+            #expect(try await client.send(request).status == 200)
+            // While it cannot be used the last ones hold.
+            try Data("half a file".utf8).write(to: given)
+            time.withLock { $0 += .seconds(61) }
+            #expect(try await client.send(request).status == 200)
         }
     }
 

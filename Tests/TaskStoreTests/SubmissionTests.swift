@@ -199,6 +199,55 @@ struct SubmissionTests {
     /// Recorder, controller, a client's cancel and an older attempt write at once: one end, and a cancel wins over what is not ended.
     ///
     /// `POIESIS_TEST_ROUNDS` says how often, 1,000 times if it does not.
+    @Test(arguments: StoreKind.allCases)
+    func aClaimAfterAnothersIsNone(_ kind: StoreKind) async throws {
+        try await with(kind) { harness, store in
+            let id = try await harness.create()
+            let key = try #require(try await store.submit(id)).key
+            #expect(try await store.claim(key, pod: "a", after: "b", metadata: [:]) == nil)
+            let first = try #require(try await store.claim(key, pod: "a", after: nil, metadata: ["node": "n"]))
+            #expect(first.key.number == 1 && first.state == .initializing)
+            // The Pod's own as well as another's.
+            #expect(try await store.claim(key, pod: "a", after: nil, metadata: [:]) == nil)
+            #expect(try await store.claim(key, pod: "c", after: nil, metadata: [:]) == nil)
+            #expect(try await store.claim(key, pod: "a", after: "a", metadata: [:])?.key == first.key)
+            #expect(try await store.record(record(harness, .running), for: first.key) == .running)
+            let second = try #require(try await store.claim(key, pod: "c", after: "a", metadata: [:]))
+            #expect(second.key.number == 2)
+            await #expect(throws: TaskStoreError.notThisAttempt) {
+                try await store.record(record(harness, .running), for: first.key)
+            }
+        }
+    }
+
+    /// A right or a function that is missing is no fault of what was to be written.
+    @Test func whatTheDatabaseRefusesIsToldFromWhatItCannotTake() async throws {
+        try await with(.postgres) { harness, store in
+            let id = try await harness.create()
+            let key = try #require(try await store.submit(id)).key
+            let attempt = try #require(try await store.claim(key, pod: "a", metadata: [:]))
+            func refusal(_ record: AttemptRecord) async -> TaskStoreError? {
+                do throws(TaskStoreError) { _ = try await store.record(record, for: attempt.key) } catch {
+                    return error
+                }
+                return nil
+            }
+            let late = AttemptRecord(state: .running, time: Timestamp(microseconds: .max))
+            guard case .corrupt = await refusal(late) else {
+                Issue.record("it took a time after all")
+                return
+            }
+            let pool = try #require(harness.pool)
+            _ = try await pool.run("ALTER FUNCTION poiesis.record_v1 RENAME TO record_v0")
+            guard case .refused = await refusal(record(harness, .running)) else {
+                Issue.record("no refusal")
+                return
+            }
+            _ = try await pool.run("ALTER FUNCTION poiesis.record_v0 RENAME TO record_v1")
+            #expect(await refusal(record(harness, .running)) == nil)
+        }
+    }
+
     @Test func manyWritersLeaveOneEnd() async throws {
         let rounds = ProcessInfo.processInfo.environment["POIESIS_TEST_ROUNDS"].flatMap(Int.init) ?? 1000
         try await StoreHarness.withDatabase(connections: 8) { pool, store in

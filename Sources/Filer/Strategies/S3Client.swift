@@ -59,7 +59,7 @@ struct S3Client: Sendable {
     private func exchange(
         _ request: S3Request, _ perform: (HTTPRequest) async throws(HTTPError) -> HTTPResponse
     ) async throws(FilerError) -> HTTPResponse {
-        let source = try await logins.source(for: request.place)
+        let source = await logins.source(for: request.place)
         var access = try await source.access()
         var response = try await answer(request, access, perform)
         if let refusal = S3Refusal(response), let other = try await source.access(insteadOf: access, refusal) {

@@ -90,11 +90,11 @@ package struct S3Login: Hashable, Sendable {
     func read(besides configuration: S3Configuration) throws(FilerError) -> S3Access {
         var files = try read()
         if files == nil { files = try read() }
-        guard let files else { throw FilerError("the login in \(folder) changes all the time") }
+        guard let files else { throw FilerError("the login in \(folder) changes all the time", isTransient: true) }
         var access = configuration.access
         if let endpoint = try files.endpoint(of: self) {
+            if endpoint != access.server { access.usesPathStyle = nil }
             access.endpoint = endpoint
-            access.usesPathStyle = nil
         }
         access.region = files.texts["region"] ?? access.region
         switch files.texts["path_style"] {
@@ -109,14 +109,23 @@ package struct S3Login: Hashable, Sendable {
         return access
     }
 
+    /// The storage that the login is for, whatever becomes of its keys; nil where the folder does not tell now.
+    func server(besides configuration: S3Configuration) -> S3Endpoint? {
+        guard let files = (try? read(["endpoint", "region"])) ?? nil else { return nil }
+        var access = configuration.access
+        do throws(FilerError) { access.endpoint = try files.endpoint(of: self) ?? access.endpoint } catch { return nil }
+        access.region = files.texts["region"] ?? access.region
+        return access.server
+    }
+
     private struct Files {
         var texts: [String: String] = [:]
 
         func required(_ name: String, in folder: String) throws(FilerError) -> String {
             guard let text = texts[name] else {
                 throw FilerError(
-                    "the S3 login in \(folder) has no \(name): write the file \(folder)/\(name), or that entry of its Secret"
-                )
+                    "the S3 login in \(folder) has no \(name): write the file \(folder)/\(name), or that entry of its Secret",
+                    isTransient: true)
             }
             return text
         }
@@ -134,16 +143,18 @@ package struct S3Login: Hashable, Sendable {
     }
 
     /// The files that say something; nil where the folder was replaced meanwhile.
-    private func read() throws(FilerError) -> Files? {
+    private func read(
+        _ names: [String] = ["access_key", "secret_key", "session_token", "endpoint", "region", "path_style"]
+    ) throws(FilerError) -> Files? {
         // Kubernetes replaces all files at once by another target of this link.
         let current = try? resolvedPath(folder + "/..data")
         var files = Files()
-        for name in ["access_key", "secret_key", "session_token", "endpoint", "region", "path_style"] {
+        for name in names {
             let path = folder + "/" + name
             let text: String
             do throws(FileError) { text = try smallText((current ?? folder) + "/" + name) } catch {
                 if error.isMissing { continue }
-                throw FilerError("\(path) cannot be read: \(error.reason)")
+                throw FilerError("\(path) cannot be read: \(error.reason)", isTransient: true)
             }
             guard text.utf8.allSatisfy({ $0 >= 32 && $0 != 127 }) else {
                 throw FilerError("\(path) must hold one line of text")

@@ -66,9 +66,11 @@ struct S3FixedSource: S3AccessSource {
 }
 
 /// A login's folder, whose files are replaced from time to time. They are read anew after five minutes, and where what they said is
-/// refused.
+/// refused. While they cannot be read, what they said last holds.
 final class S3FolderSource: S3AccessSource {
     private static let lifetime: Int64 = 300_000_000
+    /// After which files that could not be read are tried again.
+    private static let pause: Int64 = 30_000_000
 
     private let login: S3Login
     private let configuration: S3Configuration
@@ -83,7 +85,25 @@ final class S3FolderSource: S3AccessSource {
 
     func access() async throws(FilerError) -> S3Access {
         if let last = last.withLock({ $0 }), configuration.clock() - last.time < Self.lifetime { return last.access }
-        return try await read()
+        do throws(FilerError) { return try await read() } catch {
+            let time = configuration.clock()
+            let kept = last.withLock { last in
+                last?.time = time - Self.lifetime + Self.pause
+                return last?.access
+            }
+            guard let kept else { throw error }
+            return kept
+        }
+    }
+
+    /// Where the storage is; nil where the folder does not tell now.
+    func server() async -> S3Endpoint? {
+        if let last = last.withLock({ $0 }), configuration.clock() - last.time < Self.lifetime {
+            return last.access.server
+        }
+        let (login, configuration) = (login, configuration)
+        let server = await onDisk { _ in login.server(besides: configuration) }
+        return server ?? last.withLock { $0?.access.server }
     }
 
     func access(insteadOf refused: S3Access, _ refusal: S3Refusal) async throws(FilerError) -> S3Access? {
@@ -136,11 +156,11 @@ struct S3Logins: Sendable {
 
     func hasLogin(for endpoint: S3Endpoint) -> Bool { endpoints[endpoint] != nil }
 
-    func source(for place: S3Place) async throws(FilerError) -> any S3AccessSource {
+    func source(for place: S3Place) async -> any S3AccessSource {
         let bucket = buckets[place.bucket]
         guard let endpoint = place.endpoint, let login = endpoints[endpoint] else { return bucket ?? other }
         // A bucket's login is for a URL with an endpoint where it is of the same.
-        if let bucket, try await bucket.access().server == endpoint { return bucket }
+        if let bucket, await bucket.server() == endpoint { return bucket }
         return login
     }
 }

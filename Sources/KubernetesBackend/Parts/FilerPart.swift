@@ -21,13 +21,13 @@ package struct FilerPart: Sendable {
     /// Container path P lives at this + P.
     private let workspace: Folder
     private let filer: Filer
-    /// How long to wait for a plan.
+    /// How long to wait for a plan without a sign of life from the recorder.
     private let patience: Duration
     private let poll: Duration
 
     /// - Parameter workspace: the volume; the folder `fs` in it is made.
     package init(
-        folder: PodFolder, workspace: Folder, filer: Filer, patience: Duration = .seconds(600),
+        folder: PodFolder, workspace: Folder, filer: Filer, patience: Duration = .seconds(PodFolder.patience),
         poll: Duration = .milliseconds(50)
     ) throws(FileError) {
         self.folder = folder
@@ -65,6 +65,7 @@ package struct FilerPart: Sendable {
     package func upload() async -> PartEnd {
         do throws(FileError) {
             let found: FilerPlan
+            try folder.noteWaiting()
             switch try await plan(of: .tof) {
             case .success(let value): found = value
             case .failure(let end): return end
@@ -77,8 +78,8 @@ package struct FilerPart: Sendable {
     }
 
     private func plan(of part: PodFolder.Part) async throws(FileError) -> Result<FilerPlan, PartEnd> {
-        let deadline = ContinuousClock.now + patience
-        while ContinuousClock.now < deadline {
+        var wait = RecorderWait(folder, patience)
+        while !wait.isOver() {
             if let plan = try folder.plan(of: part) { return .success(plan) }
             if try folder.refusal() != nil { return .failure(PartEnd(1, "1 refused")) }
             // The attempt has ended without this part: the Pod is to end now, not when somebody looks.
@@ -95,13 +96,37 @@ package struct FilerPart: Sendable {
 
 extension PartEnd: Error {}
 
+/// A part's wait for the recorder: as long as that lives, be the database away for hours.
+private struct RecorderWait {
+    private let folder: PodFolder
+    private let patience: Duration
+    private var pulse: [UInt8]?
+    private var deadline: ContinuousClock.Instant
+
+    init(_ folder: PodFolder, _ patience: Duration) {
+        self.folder = folder
+        self.patience = patience
+        deadline = .now + patience
+    }
+
+    /// Whether there was no sign of life for too long.
+    mutating func isOver() -> Bool {
+        if let beat = (try? folder.pulse()) ?? nil, beat != pulse { (pulse, deadline) = (beat, .now + patience) }
+        return ContinuousClock.now >= deadline
+    }
+}
+
 extension PodFolder {
+    /// Seconds without a sign of life from `trec`, after which nobody waits for it. Kubernetes waits five minutes at most before it starts a
+    /// container again.
+    package static let patience = 360
+
     /// `poiesis ack`: waits for the verdict; its exit status decides whether the Pod succeeded.
     package func acknowledge(
-        patience: Duration = .seconds(600), poll: Duration = .milliseconds(50)
+        patience: Duration = .seconds(PodFolder.patience), poll: Duration = .milliseconds(50)
     ) async -> PartEnd {
-        let deadline = ContinuousClock.now + patience
-        while ContinuousClock.now < deadline {
+        var wait = RecorderWait(self, patience)
+        while !wait.isOver() {
             if let status = (try? verdict()) ?? nil { return PartEnd(status, "\(status)") }
             try? await Task.sleep(for: poll)
         }

@@ -205,7 +205,14 @@ extension Controller {
         let cause = try await stored { () throws(TaskStoreError) in
             try await recorder.record(ending, of: key, row: row, view: view)
         }
-        guard let cause else { return ending != .stalledAfterFailure }
+        guard let cause else {
+            // It waits no more: a Pod may have claimed it, which is to go on.
+            if row == .waiting {
+                state.withLock { _ = $0.dirty.insert(key) }
+                return false
+            }
+            return ending != .stalledAfterFailure
+        }
         logger.notice(
             "ended an attempt that could not end by itself",
             metadata: ["submission": "\(key.objectName)", "cause": "\(cause.name)"])

@@ -26,9 +26,9 @@ package struct EndRecorder: Sendable {
         let name = ending == .canceled ? claimed : view.pod?.uid ?? claimed ?? pod?.uid ?? view.job?.uid
         var metadata: [String: String] = [:]
         if let node = pod?.node { metadata["node"] = node }
-        guard let attempt = try await store.claim(key, pod: name ?? key.objectName, metadata: metadata) else {
-            return nil
-        }
+        // A recorder may have claimed since the row was read: its attempt is its own to end.
+        let claim = try await store.claim(key, pod: name ?? key.objectName, after: claimed, metadata: metadata)
+        guard let attempt = claim else { return nil }
 
         let isCanceled = ending == .canceled || attempt.state == .canceling
         var outcome = PodOutcome(pod, job: view.job, task: attempt.task, wasCanceled: isCanceled)
@@ -47,9 +47,9 @@ package struct EndRecorder: Sendable {
 
     /// Ends a task that cannot be made a Job of.
     package func refuse(_ submission: Submission, _ cause: Cause) async throws(TaskStoreError) {
-        guard let attempt = try await store.claim(submission.key, pod: submission.key.objectName, metadata: [:]) else {
-            return
-        }
+        let claim = try await store.claim(
+            submission.key, pod: submission.key.objectName, after: nil, metadata: [:])
+        guard let attempt = claim else { return }
         try await write(PodOutcome(cause: cause), for: attempt.key)
     }
 

@@ -14,6 +14,10 @@ package struct RecorderConfiguration: Sendable {
     package var podGrace = 30
     /// Seconds that each executor's program may run; nil without a limit.
     package var walltime: Int?
+    /// How often the recorder says that it lives.
+    package var beat = Duration.seconds(15)
+    /// Seconds without that, after which the Pod's other parts give up.
+    package var patience = PodFolder.patience
     /// How often the control folder is looked at.
     package var poll = Duration.milliseconds(100)
     /// The first pause before a store that is away is asked again; they double up to a minute, and vary by half.
@@ -77,10 +81,22 @@ package struct Recorder: Sendable {
     /// Runs until there is nothing left to record, or until it was told to stop and has to leave. Then waits for that, as a
     /// sidecar that ends before it is told to would be started again.
     package func run() async -> End {
+        let heart = Task { await beat() }
+        defer { heart.cancel() }
         let end = await record()
         logger.info("the recorder's work is done", metadata: ["end": "\(end.rawValue)"])
         while !stop.isRaised { await stop.wait(for: .seconds(60)) }
         return end
+    }
+
+    /// Says that the recorder lives, also while a store that is away keeps it from all else.
+    private func beat() async {
+        while !Task.isCancelled {
+            do throws(FileError) { try folder.beat() } catch {
+                logger.error("no sign of life can be written", metadata: ["reason": "\(error)"])
+            }
+            try? await Task.sleep(for: configuration.beat)
+        }
     }
 
     private func record() async -> End {
@@ -180,6 +196,7 @@ package struct Recorder: Sendable {
             var plan = ExecutorPlan(executor, mounts: mounts, captureLimit: configuration.captureLimit)
             plan.grace = configuration.programGrace
             plan.walltime = configuration.walltime
+            plan.patience = configuration.patience
             try folder.control.prepare(position, plan)
         }
         try folder.write(FilerPlan(principal: attempt.principal, task: attempt.task), for: .tif)

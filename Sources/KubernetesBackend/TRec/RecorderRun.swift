@@ -17,6 +17,8 @@ struct RecorderRun {
     private var outcome: AttemptOutcome
     /// Executors whose results are recorded.
     private var recorded = 0
+    /// The executor that was told to run last.
+    private var told: Int?
     private var isStaged = false
     /// Why no executor runs any more.
     private var cause: Cause?
@@ -52,12 +54,19 @@ struct RecorderRun {
             isStaged = true
         }
         while recorded < task.executors.count, cause == nil {
-            if try !folder.hasTurn(recorded) {
-                guard mayStart else { return nil }
-                try folder.control.give(.run, to: recorded)
+            guard try giveTurn() else { return nil }
+            if let result = try folder.control.result(recorded) {
+                if let end = try await take(result) { return end }
+                continue
             }
-            guard let result = try folder.control.result(recorded) else { return nil }
-            if let end = try await take(result) { return end }
+            // Its shim has written a result.
+            guard try folder.isOver(recorded, of: task.executors.count) else { return nil }
+            if let result = try folder.lateResult(recorded) {
+                if let end = try await take(result) { return end }
+            } else {
+                cause = .shimFailed(
+                    position: recorded, reason: "its program, or what that left running, closed or removed its result")
+            }
         }
         if let exhausted {
             // The shim ends with 1 after an OOM kill, so that no container of the Pod runs after it. A program can write such a
@@ -85,6 +94,25 @@ struct RecorderRun {
 
     /// Nothing new is started once this recorder has to leave, or the task is cancelled and its Pod about to be deleted.
     private var mayStart: Bool { !stop.isRaised && !isCanceling }
+
+    /// Tells the next executor to run; false where that may not be.
+    private mutating func giveTurn() throws(FileError) -> Bool {
+        if told == recorded { return true }
+        if try !folder.hasTurn(recorded) {
+            let wasNoted = try folder.wasNoted(turnOf: recorded)
+            if mayStart {
+                try folder.noteTurn(of: recorded)
+                do throws(FileError) { try folder.control.give(.run, to: recorded) } catch {
+                    // It ran already, and made its folder unusable.
+                    if !wasNoted { throw error }
+                }
+            } else if !wasNoted {
+                return false
+            }
+        }
+        told = recorded
+        return true
+    }
 
     private mutating func take(_ result: ExecutorResult) async throws(FileError) -> Recorder.End? {
         let position = recorded
@@ -175,7 +203,8 @@ struct RecorderRun {
 
     /// Lets executors that wait for their turn end at once, and with them the Pod.
     private func skipTheRest() throws(FileError) {
-        for position in task.executors.indices where try !folder.hasTurn(position) {
+        // What ran may have removed its turn.
+        for position in task.executors.indices[recorded...] where try !folder.hasTurn(position) {
             try folder.control.give(.skip, to: position)
         }
     }
@@ -196,6 +225,10 @@ struct RecorderRun {
             } catch {
                 switch error {
                 case .notThisAttempt, .keyOfAnotherTask, .searchTooLong: return .lost
+                case .refused(let reason):
+                    logger.error(
+                        "the store refuses to write a record, whatever it says; trying again until somebody mends that",
+                        metadata: ["reason": "\(reason)"])
                 case .corrupt(let reason):
                     logger.error("the store refuses a record", metadata: ["reason": "\(reason)"])
                     // The least that ends the attempt.

@@ -135,7 +135,7 @@ struct ConformanceCommand: AsyncParsableCommand {
         guard let parts = URLComponents(string: full), ["http", "https"].contains(parts.scheme?.lowercased()),
             parts.host?.isEmpty == false, parts.query == nil, parts.fragment == nil
         else {
-            throw ValidationError("\(url) is no server's URL: write it as in http://localhost:8000")
+            throw ValidationError("\(withoutPasswords(url)) is no server's URL: write it as in http://localhost:8000")
         }
         return HTTPTransport.base(full)
     }

@@ -54,6 +54,13 @@ final class AwayStore: SubmissionStore {
         return try await store.claim(key, pod: pod, metadata: metadata)
     }
 
+    func claim(
+        _ key: SubmissionKey, pod: String, after claimant: String?, metadata: [String: String]
+    ) async throws(TaskStoreError) -> Attempt? {
+        try check()
+        return try await store.claim(key, pod: pod, after: claimant, metadata: metadata)
+    }
+
     func record(_ record: AttemptRecord, for key: AttemptKey) async throws(TaskStoreError) -> TESState {
         try check()
         return try await store.record(record, for: key)

@@ -67,6 +67,7 @@ final class RecorderHarness: Sendable {
         stopFlag.withLock { $0 = flag }
         var configuration = RecorderConfiguration()
         configuration.poll = .milliseconds(5)
+        configuration.beat = .milliseconds(5)
         configuration.pause = .milliseconds(5)
         configuration.podGrace = grace
         configuration.metadata = ["node": "n1"]

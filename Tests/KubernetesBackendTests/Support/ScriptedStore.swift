@@ -19,6 +19,8 @@ final class ScriptedStore: RecorderStore {
         case passes
         /// The store is away.
         case fails
+        /// The store refuses the work.
+        case refuses
         /// Its caller was killed before the store had it, or before it had the answer: it never goes on.
         case cutBefore, cutAfter
     }
@@ -62,6 +64,7 @@ final class ScriptedStore: RecorderStore {
         switch next(record) {
         case .passes: return try await call()
         case .fails: throw .unavailable("away")
+        case .refuses: throw .refused("permission denied for function record_v1")
         case .cutBefore: await Self.neverReturn()
         case .cutAfter:
             _ = try await call()
