@@ -85,6 +85,18 @@ def test_death_by_a_signal_is_128_and_its_number(run):
     assert "signal 6" in system_logs(done)
 
 
+@pytest.mark.case("signals from inside a container are its program's own business")
+def test_signals_from_inside_a_container_are_its_program_s_own_business(run):
+    done = run("trap : TERM INT USR1 WINCH; for s in TERM INT USR1 WINCH; do kill -$s 1; done; sleep 1; exit 3", state="EXECUTOR_ERROR")
+    assert [x["exit_code"] for x in logs(done)] == [3]
+
+
+@pytest.mark.case("a result beside the shim's own trouble is not the shim's")
+def test_a_result_beside_the_shim_s_own_trouble_is_not_the_shim_s(run):
+    fields = "exit-code 1\\n0\\nstart 1\\n1\\nend 1\\n1\\ncpu 1\\n0\\npeak-memory 1\\n0\\n"
+    run(f"cd /.poiesis/exec-0 && mkdir -p result.new/x && printf '{fields}' > result", state="SYSTEM_ERROR")
+
+
 @pytest.mark.case("a missing program is 127, one that cannot be executed 126, both with the reason")
 def test_a_missing_program_is_127_and_one_that_cannot_be_executed_126(run):
     programs = [("no-such-program", 127), ("/no/such", 127), ("/etc/passwd", 126), ("/etc", 126)]
