@@ -142,7 +142,7 @@ let package = Package(
             ], path: "Benchmarks/cluster-benchmark"),
 
         // Tests
-        .target(name: "TestServers", dependencies: ["LocalSystem"], path: "Tests/TestServers"),
+        .target(name: "TestServers", dependencies: ["LocalSystem", "TES", "TaskCore"], path: "Tests/TestServers"),
         .testTarget(
             name: "SpecGeneratorTests", dependencies: ["Migrations", "SpecDocument", "SpecGenerator", "YAML"],
             exclude: ["Golden", "Refusals", "Exercise.swift.txt", "RouteSupport.swift.txt"]),

@@ -32,7 +32,7 @@ package struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
     package var isDiskFull: Bool { code == ENOSPC || code == EDQUOT }
     /// What lies there is not what is wanted, or is closed to this user: looking again would show the same.
     package var isUnusable: Bool {
-        [ELOOP, EXDEV, ENXIO, EISDIR, ENODEV, EACCES, EPERM, ENAMETOOLONG, notRegular].contains(code)
+        [ELOOP, EXDEV, ENXIO, EISDIR, EEXIST, ENODEV, EACCES, EPERM, ENAMETOOLONG, notRegular].contains(code)
     }
 }
 

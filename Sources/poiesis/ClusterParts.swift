@@ -90,7 +90,7 @@ extension Settings {
             "outputs.missing", "vm_price_per_hour_usd", "log.level", "log.format", "s3.endpoint", "s3.region",
             "s3.path_style",
         ] {
-            variables["POIESIS_" + key.uppercased().replacing(".", with: "_")] = text(key)
+            variables[Self.variable(key)] = text(key)
         }
         return variables
     }

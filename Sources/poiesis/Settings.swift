@@ -108,10 +108,12 @@ struct Settings {
         return settings
     }
 
+    /// A key's name in the environment.
+    static func variable(_ key: String) -> String { "POIESIS_" + key.uppercased().replacing(".", with: "_") }
+
     func list(_ key: String) -> [String] {
         if let values = flags[key] { return values }
-        let variable = "POIESIS_" + key.uppercased().replacing(".", with: "_")
-        if let text = environment[variable], !text.isEmpty {
+        if let text = environment[Self.variable(key)], !text.isEmpty {
             return text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
         }
         return file[key] ?? []
@@ -120,7 +122,7 @@ struct Settings {
     /// The last value of a key, or of a variable that others use too.
     func text(_ key: String, _ variables: String...) -> String? {
         if let value = flags[key]?.last { return value }
-        for variable in ["POIESIS_" + key.uppercased().replacing(".", with: "_")] + variables {
+        for variable in [Self.variable(key)] + variables {
             if let value = environment[variable], !value.isEmpty { return value }
         }
         return file[key]?.last

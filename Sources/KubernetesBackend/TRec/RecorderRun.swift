@@ -103,8 +103,8 @@ struct RecorderRun {
             if mayStart {
                 try folder.noteTurn(of: recorded)
                 do throws(FileError) { try folder.control.give(.run, to: recorded) } catch {
-                    // It ran already, and made its folder unusable.
-                    if !wasNoted { throw error }
+                    // It ran already, and made its folder unusable; a full disk is another matter.
+                    if !wasNoted || !error.isUnusable { throw error }
                 }
             } else if !wasNoted {
                 return false

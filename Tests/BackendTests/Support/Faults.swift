@@ -2,6 +2,7 @@ import Orchestrator
 import Synchronization
 import TES
 import TaskCore
+import TestServers
 
 /// What goes wrong in an engine and a store, switched on and off by a test.
 final class Faults: Sendable {
@@ -76,8 +77,9 @@ struct FaultyEngine: ContainerEngine {
 }
 
 /// Only what attempts write goes through here.
-struct FaultyStore: TaskStore {
+struct FaultyStore: ForwardingStore {
     let store: any TaskStore
+    var base: any TaskStore { store }
     let faults: Faults
 
     func record(_ record: AttemptRecord, for key: AttemptKey) async throws(TaskStoreError) -> TESState {
@@ -92,37 +94,6 @@ struct FaultyStore: TaskStore {
         return try await store.record(record, for: key)
     }
 
-    func now() -> Timestamp { store.now() }
-    func newID() -> TaskID { store.newID() }
-    func pageKey() async throws(TaskStoreError) -> [UInt8] { try await store.pageKey() }
-    func createdAt() async throws(TaskStoreError) -> Timestamp { try await store.createdAt() }
-    func create(_ task: NewTask) async throws(TaskStoreError) -> TaskID { try await store.create(task) }
-
-    func task(_ id: TaskID, view: TESView, for principal: Principal) async throws(TaskStoreError) -> TESTask? {
-        try await store.task(id, view: view, for: principal)
-    }
-
-    func page(
-        _ filter: TaskFilter, size: Int, after: TaskID?, for principal: Principal
-    ) async throws(TaskStoreError) -> TaskPage {
-        try await store.page(filter, size: size, after: after, for: principal)
-    }
-
-    func tasks(
-        _ page: ArraySlice<(id: TaskID, state: TESState)>, isContiguous: Bool, view: TESView
-    ) async throws(TaskStoreError) -> [TESTask] {
-        try await store.tasks(page, isContiguous: isContiguous, view: view)
-    }
-
-    func cancel(_ id: TaskID, for principal: Principal) async throws(TaskStoreError) -> TESState? {
-        try await store.cancel(id, for: principal)
-    }
-
-    func heartbeat(_ worker: WorkerID) async throws(TaskStoreError) { try await store.heartbeat(worker) }
-    func takeBackLost(lease: Duration) async throws(TaskStoreError) -> Int {
-        try await store.takeBackLost(lease: lease)
-    }
-
     func claim(
         _ worker: WorkerID, backend: String, free: Capacity, total: Capacity
     ) async throws(TaskStoreError) -> Attempt? {
@@ -134,13 +105,5 @@ struct FaultyStore: TaskStore {
         }
         if isLost { throw .unavailable("the connection broke") }
         return attempt
-    }
-
-    func openAttempts(of worker: WorkerID) async throws(TaskStoreError) -> [Attempt] {
-        try await store.openAttempts(of: worker)
-    }
-
-    func stopped(_ attempts: [AttemptKey]) async throws(TaskStoreError) -> Set<TaskID> {
-        try await store.stopped(attempts)
     }
 }

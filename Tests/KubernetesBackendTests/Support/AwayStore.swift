@@ -2,10 +2,12 @@ import Synchronization
 import TES
 import TaskCore
 import TaskStore
+import TestServers
 
-/// A store that a test sends away: what a controller asks of it fails then.
-final class AwayStore: SubmissionStore {
+/// A store that a test sends away: what a controller asks of it fails then, all else goes on.
+final class AwayStore: SubmissionStore, ForwardingStore {
     private let store: InMemoryTaskStore
+    var base: any TaskStore { store }
     private let away = Mutex(false)
 
     init(_ store: InMemoryTaskStore) { self.store = store }
@@ -64,44 +66,5 @@ final class AwayStore: SubmissionStore {
     func record(_ record: AttemptRecord, for key: AttemptKey) async throws(TaskStoreError) -> TESState {
         try check()
         return try await store.record(record, for: key)
-    }
-
-    // MARK: What no controller asks
-
-    func now() -> TES.Timestamp { store.now() }
-    func newID() -> TaskID { store.newID() }
-    func pageKey() async throws(TaskStoreError) -> [UInt8] { try await store.pageKey() }
-    func createdAt() async throws(TaskStoreError) -> TES.Timestamp { try await store.createdAt() }
-    func create(_ task: NewTask) async throws(TaskStoreError) -> TaskID { try await store.create(task) }
-    func task(_ id: TaskID, view: TESView, for principal: Principal) async throws(TaskStoreError) -> TESTask? {
-        try await store.task(id, view: view, for: principal)
-    }
-    func page(
-        _ filter: TaskFilter, size: Int, after: TaskID?, for principal: Principal
-    ) async throws(TaskStoreError) -> TaskPage {
-        try await store.page(filter, size: size, after: after, for: principal)
-    }
-    func tasks(
-        _ page: ArraySlice<(id: TaskID, state: TESState)>, isContiguous: Bool, view: TESView
-    ) async throws(TaskStoreError) -> [TESTask] {
-        try await store.tasks(page, isContiguous: isContiguous, view: view)
-    }
-    func cancel(_ id: TaskID, for principal: Principal) async throws(TaskStoreError) -> TESState? {
-        try await store.cancel(id, for: principal)
-    }
-    func heartbeat(_ worker: WorkerID) async throws(TaskStoreError) { try await store.heartbeat(worker) }
-    func takeBackLost(lease: Duration) async throws(TaskStoreError) -> Int {
-        try await store.takeBackLost(lease: lease)
-    }
-    func claim(
-        _ worker: WorkerID, backend: String, free: Capacity, total: Capacity
-    ) async throws(TaskStoreError) -> Attempt? {
-        try await store.claim(worker, backend: backend, free: free, total: total)
-    }
-    func openAttempts(of worker: WorkerID) async throws(TaskStoreError) -> [Attempt] {
-        try await store.openAttempts(of: worker)
-    }
-    func stopped(_ attempts: [AttemptKey]) async throws(TaskStoreError) -> Set<TaskID> {
-        try await store.stopped(attempts)
     }
 }
