@@ -206,8 +206,12 @@ struct PodRaceTests {
                     guard let key else { return false }
                     try await Task.sleep(for: .seconds(after))
                     let record = AttemptRecord(state: state, time: harness.store.now())
-                    await #expect(throws: TaskStoreError.notThisAttempt, "an older attempt has written") {
-                        try await harness.store.record(record, for: key)
+                    do throws(TaskStoreError) {
+                        let state = try await harness.store.record(record, for: key)
+                        // Where a cancel came before the other Pod claimed, the attempt is the task's last: it may only end as that says.
+                        #expect(state == .canceling || state == .canceled, "an older attempt has written")
+                    } catch {
+                        #expect(error == .notThisAttempt)
                     }
                     return false
                 }
