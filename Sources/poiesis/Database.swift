@@ -115,7 +115,10 @@ final class Database: Service {
 extension Settings {
     /// The URL of the database, or what gives it anew for each connection where a file holds it: its password may change.
     func databaseURL() throws -> DatabaseURL? {
-        if let url = text("database") { return { url } }
+        if let url = text("database") {
+            try Self.checkEncoding(of: url)
+            return { url }
+        }
         return try text("database_file").map { try Self.databaseURL(file: $0) }
     }
 
@@ -129,11 +132,29 @@ extension Settings {
         guard !first.isEmpty else {
             throw StartError("the file \(path) with the database's URL is missing, empty, or closed to this user")
         }
+        try checkEncoding(of: first)
         // For a moment there may be none.
         return {
             let url = read()
             return url.isEmpty ? first : url
         }
+    }
+
+    /// PostgreSQL's client would take a part of such a password for the host, and show it.
+    private static func checkEncoding(of url: String) throws {
+        guard let scheme = url.prefixMatch(of: /postgres(ql)?:\/\//) else { return }
+        let rest = url[scheme.range.upperBound...]
+        let login = rest.prefix { !"/?#".contains($0) }
+        let path = rest.dropFirst(login.count).prefix { $0 != "?" }
+        guard
+            path.contains("@") || login.count(where: { $0 == "@" }) > 1
+                || login.replacing(/%[0-9A-Fa-f]{2}/, with: "").contains("%")
+        else { return }
+        throw StartError(
+            usage: """
+                the database's URL cannot be read: in its user and password write all characters but letters, digits and -._~ \
+                percent-encoded (/ is %2F, @ is %40, # is %23, % is %25)
+                """)
     }
 
     fileprivate func listTimeout() throws -> Duration {

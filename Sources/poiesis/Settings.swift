@@ -36,7 +36,10 @@ struct StartError: Error, CustomStringConvertible {
     private static func sentence(_ error: any Error) -> String {
         switch error {
         case PostgresError.refused(let message) where message.sqlState == "42501":
-            "the database's user lacks a right: \(message.primary). Let it own the schema poiesis, or create schemas in the database"
+            """
+            the database's user lacks a right: \(message.primary). Let the owner of the schema poiesis run poiesis schema migrate and \
+            poiesis schema roles (on Kubernetes: the Job of schema.yaml), or log in as the owner
+            """
         case let error as PostgresError: "\(error): start it, or correct --database"
         default: "\(error)"
         }

@@ -118,6 +118,12 @@ def test_the_password_of_the_database_is_never_shown(poiesis):
     assert "open-sesame" not in done.stderr + done.stdout
 
 
+@pytest.mark.parametrize("password", ["a/secret", "a@secret", "a#secret", "a%secret"])
+def test_a_password_that_is_not_encoded_is_said_and_never_shown(poiesis, password):
+    done = poiesis("api", "--database", f"postgresql://me:{password}@127.0.0.1:1/x")
+    assert done.returncode == 64 and "percent-encoded" in done.stderr and "secret" not in done.stderr
+
+
 def test_a_database_that_does_not_exist_is_named(poiesis, cluster):
     assert refused(serve(poiesis, "--database", cluster.url("no-such-database")), "no-such-database")
 
