@@ -84,6 +84,7 @@ final class ManyTasks: SubmissionStore {
 
     func endingSubmissions(limit: Int) async throws(TaskStoreError) -> [OpenSubmission] { [] }
     func close(_ key: SubmissionKey) async throws(TaskStoreError) {}
+    func closeUnclaimed(_ key: SubmissionKey) async throws(TaskStoreError) -> Bool { true }
 
     // MARK: What it does not ask here
 

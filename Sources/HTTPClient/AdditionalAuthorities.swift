@@ -8,6 +8,8 @@ import Foundation
 package struct AdditionalAuthorities: Hashable, Sendable {
     /// PEM: the additional ones, then the system's. To be given to libcurl, which takes one list only.
     package let bundle: [UInt8]
+    /// Whether the system's could be read.
+    let hasSystem: Bool
 
     /// Why a file's certificates cannot be trusted.
     package struct Unusable: Error, CustomStringConvertible {
@@ -24,8 +26,9 @@ package struct AdditionalAuthorities: Hashable, Sendable {
             throw Unusable(description: "the file of certificates \(file) cannot be read")
         }
         let certificates = try Self.certificates(String(decoding: data, as: UTF8.self), file)
-        let system = system.flatMap { FileManager.default.contents(atPath: $0) } ?? Data()
-        bundle = Array((certificates.joined(separator: "\n") + "\n").utf8) + system
+        let system = system.flatMap { FileManager.default.contents(atPath: $0) }
+        hasSystem = system != nil
+        bundle = Array((certificates.joined(separator: "\n") + "\n").utf8) + (system ?? Data())
     }
 
     /// The file of the system's authorities; nil where libcurl was built without.

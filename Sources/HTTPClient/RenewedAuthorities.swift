@@ -31,7 +31,11 @@ package final class RenewedAuthorities: Sendable {
             let now = clock()
             if now - state.readAt >= Self.lifetime {
                 state.readAt = now
-                if let found = try? AdditionalAuthorities(file: file, system: system) { state.authorities = found }
+                if let found = try? AdditionalAuthorities(file: file, system: system),
+                    found.hasSystem || !state.authorities.hasSystem
+                {
+                    state.authorities = found
+                }
             }
             return state.authorities
         }

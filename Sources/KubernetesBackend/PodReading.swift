@@ -89,7 +89,7 @@ package struct PodReading: Hashable, Sendable {
         self.job = job
         createdAt = metadata.creationTimestamp.flatMap { Timestamp($0) } ?? Timestamp(microseconds: 0)
         deletionTime = metadata.deletionTimestamp.flatMap { Timestamp($0) }
-        deletionGrace = Int(metadata.deletionGracePeriodSeconds ?? 0)
+        deletionGrace = Int(min(max(metadata.deletionGracePeriodSeconds ?? 0, 0), 1_000_000_000))
         node = pod.spec?.nodeName
         let status = pod.status
         phase = status?.phase.flatMap { Phase(rawValue: $0) } ?? .pending

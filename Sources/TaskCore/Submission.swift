@@ -109,4 +109,6 @@ package protocol SubmissionStore: TaskStore, RecorderStore {
     ) async throws(TaskStoreError) -> Attempt?
     /// Forgets a submission: no Pod can claim it any more. Closing one twice is no error.
     func close(_ key: SubmissionKey) async throws(TaskStoreError)
+    /// The same for a submission that no Pod has claimed; false where one has, and it stays open.
+    func closeUnclaimed(_ key: SubmissionKey) async throws(TaskStoreError) -> Bool
 }

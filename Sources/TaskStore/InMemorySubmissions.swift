@@ -78,6 +78,14 @@ extension InMemoryTaskStore: SubmissionStore {
         state.withLock { $0.entries[key.taskID]?.submissions[key.number] = nil }
     }
 
+    package func closeUnclaimed(_ key: SubmissionKey) async throws(TaskStoreError) -> Bool {
+        state.withLock { state in
+            guard state.entries[key.taskID]?.submissions[key.number]?.claim == nil else { return false }
+            state.entries[key.taskID]?.submissions[key.number] = nil
+            return true
+        }
+    }
+
     package func claim(
         _ key: SubmissionKey, pod: String, metadata: [String: String]
     ) async throws(TaskStoreError) -> Attempt? {

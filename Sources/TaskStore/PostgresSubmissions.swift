@@ -103,6 +103,28 @@ extension PostgresTaskStore: SubmissionStore {
         _ = try await read([Statement(sql, [.text(key.taskID.description), .integer(Int64(key.number))])])
     }
 
+    package func closeUnclaimed(_ key: SubmissionKey) async throws(TaskStoreError) -> Bool {
+        let delete = "DELETE FROM poiesis.submissions WHERE task_id = $1 AND number = $2 AND pod IS NULL"
+        let claimed = "SELECT count(*) FROM poiesis.submissions WHERE task_id = $1 AND number = $2"
+        let parameters: [PostgresValue] = [.text(key.taskID.description), .integer(Int64(key.number))]
+        let answers = try await locked(key, [Statement(delete, parameters), Statement(claimed, parameters)])
+        guard var row = answers.last?.rows.first else { return true }
+        return try decoded { () throws(PostgresError) in try row.int64() ?? 0 } == 0
+    }
+
+    /// Runs statements while nobody claims for the task or changes its state.
+    private func locked(
+        _ key: SubmissionKey, _ statements: [Statement]
+    ) async throws(TaskStoreError) -> ArraySlice<PostgresResult> {
+        // A controller's role may not lock rows itself. For a number that no submission has the function does no more than that.
+        let lock = Statement(
+            "SELECT r_attempt FROM poiesis.claim_submission_v1($1, 0, '', '', '{}', 0)",
+            [.text(key.taskID.description)])
+        let answers = try await read(
+            [Statement("BEGIN ISOLATION LEVEL READ COMMITTED"), lock] + statements + [Statement("COMMIT")])
+        return answers.dropFirst(2).dropLast()
+    }
+
     private static let claimed = "SELECT r_attempt, r_token, r_owner, r_state, r_document FROM"
 
     package func claim(
@@ -117,9 +139,6 @@ extension PostgresTaskStore: SubmissionStore {
     package func claim(
         _ key: SubmissionKey, pod: String, after claimant: String?, metadata: [String: String]
     ) async throws(TaskStoreError) -> Attempt? {
-        // The function locks the same row: from here on nobody else claims.
-        let lock = Statement(
-            "SELECT FROM poiesis.task_states WHERE task_id = $1 FOR UPDATE", [.text(key.taskID.description)])
         let sql = """
             \(Self.claimed) poiesis.submissions x
             CROSS JOIN LATERAL poiesis.claim_submission_v1(x.task_id, x.number, $3, $4, $5, $6)
@@ -127,10 +146,8 @@ extension PostgresTaskStore: SubmissionStore {
             """
         let claim = Statement(sql, claimParameters(key, pod, metadata) + [claimant.map { .text($0) } ?? .null])
         // Sent again after a lost answer it may give nothing; the attempt is then the named Pod's, and ends with that.
-        let answers = try await read([
-            Statement("BEGIN ISOLATION LEVEL READ COMMITTED"), lock, claim, Statement("COMMIT"),
-        ])
-        return try attempt(key, answers[2])
+        guard let answer = try await locked(key, [claim]).first else { return nil }
+        return try attempt(key, answer)
     }
 
     private func claimParameters(

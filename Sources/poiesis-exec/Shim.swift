@@ -99,10 +99,10 @@ struct Shim {
         if inPod { close(open(folder + "/waiting", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o666)) }
         let length = Int64(patience) * 1_000_000
         var pulse: [UInt8]?
-        var deadline = uptime() + length
-        while uptime() < deadline {
+        var deadline = awake() + length
+        while awake() < deadline {
             let beat = readFile(folder + "/../bin/alive", limit: 64)
-            if beat != pulse { (pulse, deadline) = (beat, uptime() + length) }
+            if beat != pulse { (pulse, deadline) = (beat, awake() + length) }
             if let signal = stop(signals.take()) { return .stopped(signal) }
             if let turn = readFile(folder + "/turn", limit: 16) {
                 let word = String(decoding: turn, as: UTF8.self)

@@ -16,6 +16,13 @@ func uptime() -> Int64 {
     return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
 }
 
+/// The same without those that it slept: for waits for another process, which slept as long.
+func awake() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
+}
+
 /// A file's bytes, at most `limit`; nil where it cannot be read.
 func readFile(_ path: String, limit: Int) -> [UInt8]? {
     let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -178,7 +185,10 @@ struct SignalPipe {
         action.sa_flags = SA_SIGINFO | SA_RESTART
         action.__sigaction_handler.sa_sigaction = { number, info, _ in
             var byte = UInt8(truncatingIfNeeded: number)
-            if knowsSenders, let info, info.pointee._sifields._kill.si_pid != 0 { byte |= SignalPipe.inside }
+            // sigqueue(3) sets si_pid as it likes, but no si_code from 0 on.
+            if knowsSenders, let info, info.pointee._sifields._kill.si_pid != 0 || info.pointee.si_code < 0 {
+                byte |= SignalPipe.inside
+            }
             let saved = errno
             write(signalWriter, &byte, 1)
             errno = saved

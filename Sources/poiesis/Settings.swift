@@ -152,4 +152,4 @@ struct Settings {
 }
 
 /// A text in which no URL says who asks: `https://KEY:SECRET@host` is `…@host`.
-func withoutPasswords(_ text: String) -> String { text.replacing(/[^\s\/@=]*:[^\s@]*@/, with: "…@") }
+func withoutPasswords(_ text: String) -> String { text.replacing(/[^\s\/@=]*:[^\s]*@/, with: "…@") }

@@ -96,9 +96,6 @@ struct ClusterViewTests {
         for (restarts, second) in [7200, 7215, 7240, 7290, 7400].enumerated() {
             let second = Int64(second)
             ended.containers[0].restarts = restarts
-            var end = try #require(ended[.trec]?.end)
-            end.finishedAt = Self.at(second)
-            ended.containers[0].state = .ended(end)
             _ = view.apply(.changed(ended), now: Self.at(second))
             let decision = matrix.decide(claimed, view.view(Self.key), now: Self.at(second))
             // After its first ends it may be that nobody starts it again.

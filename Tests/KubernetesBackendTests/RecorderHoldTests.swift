@@ -107,14 +107,34 @@ struct RecorderHoldTests {
         }
     }
 
+    /// A program can write that it was stopped: the recorder then leaves all to the controller, and holds up no other part.
+    @Test func aRecorderThatHasLeftLivesNoMore() async throws {
+        try await RecorderHarness.with(executors: 2) { pod in
+            pod.start()
+            try await pod.passInputs()
+            try pod.end(0, code: 1, stopSignal: 15)
+            try await pod.wait("no sign of life") {
+                let last = try pod.folder.pulse()
+                try await Task.sleep(for: .seconds(1))
+                return try last != nil && pod.folder.pulse() == last
+            }
+            #expect(try await pod.state() == .running)
+            #expect(await pod.stop() == .left)
+        }
+    }
+
     @Test func aPartWaitsAsLongAsTheRecorderLives() async throws {
         try await RecorderHarness.with(executors: 1) { pod in
-            let beats = Task {
-                while !Task.isCancelled {
-                    try? pod.folder.beat()
-                    try? await Task.sleep(for: .milliseconds(20))
+            let isOver = Atomic(false)
+            // Tests hold Swift's own threads.
+            let folder = pod.folder
+            let beats = Thread {
+                while !isOver.load(ordering: .relaxed) {
+                    try? folder.beat()
+                    usleep(20_000)
                 }
             }
+            beats.start()
             // Three times the patience; then there is a verdict.
             let verdict = Task {
                 try await Task.sleep(for: .seconds(15))
@@ -122,7 +142,7 @@ struct RecorderHoldTests {
             }
             #expect(await pod.folder.acknowledge(patience: .seconds(5)) == PartEnd(0, "0"))
             try await verdict.value
-            beats.cancel()
+            isOver.store(true, ordering: .relaxed)
         }
     }
 

@@ -34,7 +34,7 @@ struct RecorderStopTests {
             #expect(log.systemLogs == nil && log.endTime != nil)
             #expect(store.records.compactMap(\.cause) == ["canceled"])
             #expect(try pod.folder.verdict() == 1)
-            #expect(try pod.turns() == ["run"])
+            #expect(try pod.turns() == ["run", "skip"])
         }
     }
 

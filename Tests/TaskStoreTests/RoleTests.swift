@@ -71,8 +71,18 @@ struct RoleTests {
             #expect(try await stores.recorder.record(ended, for: attempt.key) == .canceled)
             #expect(try await stores.controller.openSubmissions(of: [id]).count == 1)
             try await stores.controller.close(submission.key)
+            // The controller ends what no recorder can, and closes what no Pod has claimed.
+            let lost = stores.api.newID()
+            try await stores.api.create(NewTask(id: lost, principal: .everyone, task: Self.task))
+            let waiting = try #require(try await stores.controller.submit(lost)).key
+            #expect(try await stores.controller.closeUnclaimed(waiting))
+            let key2 = try #require(try await stores.controller.submit(lost)).key
+            let claim = try await stores.controller.claim(key2, pod: "gone", after: nil, metadata: [:])
+            let end = AttemptRecord(state: .systemError, time: stores.controller.now())
+            #expect(try await stores.controller.record(end, for: try #require(claim).key) == .systemError)
+            #expect(try await stores.controller.claim(key2, pod: "gone", after: "another", metadata: [:]) == nil)
             let page = try await stores.api.page(TaskFilter(), size: 10, after: nil, for: .everyone)
-            #expect(page.tasks.map(\.id) == [id])
+            #expect(Set(page.tasks.map(\.id)) == [id, lost])
         }
     }
 

@@ -69,6 +69,20 @@ struct SubmissionTests {
     }
 
     @Test(arguments: StoreKind.allCases)
+    func whatIsClaimedIsNotClosedAsUnclaimed(_ kind: StoreKind) async throws {
+        try await with(kind) { harness, store in
+            let claimed = try #require(try await store.submit(harness.create())).key
+            _ = try await store.claim(claimed, pod: "p", metadata: [:])
+            #expect(try await store.closeUnclaimed(claimed) == false)
+            #expect(try await store.openSubmissions(of: [claimed.taskID]).count == 1)
+            let waiting = try #require(try await store.submit(harness.create())).key
+            #expect(try await store.closeUnclaimed(waiting))
+            #expect(try await store.openSubmissions(of: [waiting.taskID]).isEmpty)
+            #expect(try await store.closeUnclaimed(waiting), "closing one twice is no error")
+        }
+    }
+
+    @Test(arguments: StoreKind.allCases)
     func theSamePodGetsTheSameAttempt(_ kind: StoreKind) async throws {
         try await with(kind) { harness, store in
             let key = try #require(try await store.submit(harness.create())).key

@@ -101,7 +101,7 @@ private struct RecorderWait {
     private let folder: PodFolder
     private let patience: Duration
     private var pulse: [UInt8]?
-    private var deadline: ContinuousClock.Instant
+    private var deadline: SuspendingClock.Instant
 
     init(_ folder: PodFolder, _ patience: Duration) {
         self.folder = folder
@@ -112,7 +112,7 @@ private struct RecorderWait {
     /// Whether there was no sign of life for too long.
     mutating func isOver() -> Bool {
         if let beat = (try? folder.pulse()) ?? nil, beat != pulse { (pulse, deadline) = (beat, .now + patience) }
-        return ContinuousClock.now >= deadline
+        return SuspendingClock.now >= deadline
     }
 }
 

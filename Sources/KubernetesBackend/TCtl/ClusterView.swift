@@ -18,6 +18,8 @@ package struct ClusterView: Sendable {
         var refusals = 0
         /// When the deletion of a Pod was first seen, by uid.
         var deletions: [String: Timestamp] = [:]
+        /// Since when its recorder is seen to have ended.
+        var recorderEndedAt: Timestamp?
         /// Of the last Job that is gone.
         var deletedJob: String?
         /// When the cluster told that its Job is gone.
@@ -62,6 +64,7 @@ package struct ClusterView: Sendable {
         view.pod = entry.pod
         view.lastPod = entry.lastPod
         view.podDeletedAt = view.pod.flatMap { entry.deletions[$0.uid] }
+        view.recorderEndedAt = entry.recorderEndedAt
         view.suspensions = entry.suspensions
         view.refusals = entry.refusals
         if let obstacle = entry.obstacle {
@@ -196,6 +199,7 @@ package struct ClusterView: Sendable {
     private mutating func refresh(_ key: SubmissionKey, _ now: Timestamp) {
         guard let entry = entries[key] else { return }
         entries[key]?.deletions = entry.pods.filter(\.value.isDeleting).mapValues { entry.deletions[$0.uid] ?? now }
+        entries[key]?.recorderEndedAt = entry.pod?[.trec]?.end == nil ? nil : entry.recorderEndedAt ?? now
         let obstacle: Obstacle? =
             if let pod = entry.pod {
                 Obstacle(pod)

@@ -17,7 +17,16 @@ extension Controller {
         case .deletePod(let name, let uid): try await delete(Pod.self, name, uid: uid)
         case .end(let ending): return try await end(ending, key, row, view)
         case .close:
-            try await stored { () throws(TaskStoreError) in try await store.close(key) }
+            let isClosed = try await stored { () throws(TaskStoreError) in
+                // A Pod that is thought dead may claim until the last moment.
+                if row == .waiting { return try await store.closeUnclaimed(key) }
+                try await store.close(key)
+                return true
+            }
+            guard isClosed else {
+                state.withLock { _ = $0.dirty.insert(key) }
+                return false
+            }
             state.withLock { $0.forget(key) }
         }
         return true

@@ -61,6 +61,8 @@ package struct SubmissionView: Hashable, Sendable {
     package var pod: PodReading?
     /// When the deletion of that Pod was first seen; nil where nobody asked for it.
     package var podDeletedAt: Timestamp?
+    /// Since when that Pod's recorder is seen to have ended; nil while it runs.
+    package var recorderEndedAt: Timestamp?
     /// The last state of a Pod that is gone.
     package var lastPod: PodReading?
     /// What it waits for, and since when.
@@ -225,7 +227,7 @@ package struct ControllerMatrix: Sendable {
             // An end or two of a recorder that goes on where it was are no loss.
             if obstacle.kind == .recorderEnds, (pod[.trec]?.restarts ?? 0) < limits.recorderRestarts {
                 // A kubelet pauses for five minutes at most: after twice that nobody starts it again.
-                let dead = (pod[.trec]?.end?.finishedAt ?? now).adding(seconds: limits.deadRecorder)
+                let dead = (view.recorderEndedAt ?? now).adding(seconds: limits.deadRecorder)
                 guard dead <= now else {
                     decision.recheck = dead
                     return decision

@@ -84,7 +84,11 @@ extension Controller {
     func taken(_ key: SubmissionKey) {
         state.withLock { state in
             state.deniedSince[key] = nil
-            guard state.blocked.remove(key) == nil else { return }
+            guard state.blocked.remove(key) == nil else {
+                // So few wait now that the cluster takes some: others are tried soon.
+                if !Self.takesNone(state) { state.feedAfter = min(state.feedAfter, clock().adding(seconds: 5)) }
+                return
+            }
             state.refusedInARow = 0
             state.feedAfter = Timestamp(microseconds: 0)
         }

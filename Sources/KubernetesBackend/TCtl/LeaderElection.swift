@@ -70,11 +70,12 @@ package struct LeaderElection: Sendable {
                     for await renewed in group { if let renewed { last = renewed } }
                     return last
                 }
-                if Task.isCancelled { return await release(state) }
+                if Task.isCancelled { break }
                 logger.warning("this replica leads no more", metadata: ["identity": "\(options.identity)"])
             }
             try? await Task.sleep(for: options.period)
         }
+        await release(state)
     }
 
     /// Renews until that fails for too long, however it fails; a machine that slept notices here.

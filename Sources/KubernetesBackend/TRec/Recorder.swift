@@ -84,6 +84,8 @@ package struct Recorder: Sendable {
         let heart = Task { await beat() }
         defer { heart.cancel() }
         let end = await record()
+        // Nothing more comes from it: whoever waits gives up, and the controller ends the attempt.
+        if end == .left { heart.cancel() }
         logger.info("the recorder's work is done", metadata: ["end": "\(end.rawValue)"])
         while !stop.isRaised { await stop.wait(for: .seconds(60)) }
         return end

@@ -46,7 +46,10 @@ struct RecorderRun {
 
     /// Goes as far as it can; the end where there is one.
     mutating func step() async throws(FileError) -> Recorder.End? {
-        if try folder.verdict() != nil { return .recorded }
+        if try folder.verdict() != nil {
+            try? skipTheRest()
+            return .recorded
+        }
         if !isStaged {
             guard let result = try folder.result(of: .tif) else { return nil }
             if let failure = result.failure { return try await finish(failure, AttemptRecord(time: store.now())) }
@@ -66,6 +69,8 @@ struct RecorderRun {
             } else {
                 cause = .shimFailed(
                     position: recorded, reason: "its program, or what that left running, closed or removed its result")
+                // It has had its turn.
+                recorded += 1
             }
         }
         if let exhausted {
@@ -74,13 +79,7 @@ struct RecorderRun {
             guard stop.isRaised || watch.latest()?.ended.contains(exhausted) == true else { return nil }
         }
         let cause = cause ?? .completed
-        guard exhausted == nil else { return try await finish(cause, nil) }
-        guard AttemptOutcome.uploads(after: cause) else {
-            let end = try await finish(cause, nil)
-            // The last container may have ended well, as the Pod sees it.
-            if end == .recorded { try skipTheRest() }
-            return end
-        }
+        guard exhausted == nil, AttemptOutcome.uploads(after: cause) else { return try await finish(cause, nil) }
         if try !folder.hasPlan(of: .tof) {
             guard mayStart else { return nil }
             try skipTheRest()
@@ -199,7 +198,11 @@ struct RecorderRun {
         }
     }
 
-    private func decide(_ state: TESState) throws(FileError) { try folder.decide(state == .complete ? 0 : 1) }
+    private func decide(_ state: TESState) throws(FileError) {
+        try folder.decide(state == .complete ? 0 : 1)
+        // The last container may have ended well, as the Pod sees it.
+        try? skipTheRest()
+    }
 
     /// Lets executors that wait for their turn end at once, and with them the Pod.
     private func skipTheRest() throws(FileError) {

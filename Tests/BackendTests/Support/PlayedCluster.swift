@@ -22,6 +22,9 @@ struct PlayedCluster: Sendable {
     private static let namespace = "poiesis"
 
     let store: PostgresTaskStore
+    /// With the rights of a controller, and no more.
+    private let controllerStore: PostgresTaskStore
+    private let controllerPool: PostgresPool
     private let cluster: Cluster
     private let server: APIServer
     private let runtime: DockerRuntime
@@ -50,6 +53,12 @@ struct PlayedCluster: Sendable {
         let store = PostgresTaskStore(
             pool: pool, metadata: [:], logger: logger, localClock: { Timestamp(microseconds: Machine.clock()) })
         try await store.maintain()
+        let controllerPool = PostgresPool(
+            url: postgres.url(name).replacing("user=tests", with: "user=poiesis_tctl"), connections: 4)
+        let controllerStore = PostgresTaskStore(
+            pool: controllerPool, metadata: [:], logger: logger,
+            localClock: { Timestamp(microseconds: Machine.clock()) })
+        try await controllerStore.maintain()
 
         let kubeconfig = "/etc/poiesis/kubeconfig"
         let runtime = try DockerRuntime(
@@ -90,7 +99,8 @@ struct PlayedCluster: Sendable {
         case .leastFreeSpace, nil: break
         }
         return PlayedCluster(
-            store: store, cluster: cluster, server: server, runtime: runtime, folder: folder, pool: pool,
+            store: store, controllerStore: controllerStore, controllerPool: controllerPool, cluster: cluster,
+            server: server, runtime: runtime, folder: folder, pool: pool,
             client: KubernetesClient(place, http: http, options: options), configuration: configuration,
             instance: try await store.instanceID(), logger: logger)
     }
@@ -98,6 +108,7 @@ struct PlayedCluster: Sendable {
     func stop() async {
         await server.stop()
         await runtime.removeAll()
+        await controllerPool.close()
         await pool.close()
     }
 
@@ -111,7 +122,7 @@ struct PlayedCluster: Sendable {
             client, options: LeaderElection.Options(name: "tctl", identity: "tests"), now: { store.now() },
             logger: logger)
         let controller = Controller(
-            client: client, store: store, election: election, options: options, logger: logger
+            client: client, store: controllerStore, election: election, options: options, logger: logger
         ) { submission throws(Cause) in
             do throws(TaskRefusal) {
                 let pod = try TaskPod(submission, configuration: configuration, instance: instance)

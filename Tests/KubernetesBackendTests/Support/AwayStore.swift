@@ -49,6 +49,11 @@ final class AwayStore: SubmissionStore, ForwardingStore {
         try await store.close(key)
     }
 
+    func closeUnclaimed(_ key: SubmissionKey) async throws(TaskStoreError) -> Bool {
+        try check()
+        return try await store.closeUnclaimed(key)
+    }
+
     func claim(
         _ key: SubmissionKey, pod: String, metadata: [String: String]
     ) async throws(TaskStoreError) -> Attempt? {
