@@ -53,7 +53,7 @@ extension Settings {
 
     /// An executor that runs as root can change which addresses the names of its whole Pod have: a token that is sent without TLS would be its.
     private func checkTokenService(_ configuration: KubernetesConfiguration) throws {
-        guard configuration.secrets.webIdentity != nil else { return }
+        guard configuration.secrets.webIdentity != nil, configuration.security.profile != .restricted else { return }
         let variables = configuration.environment
         let service =
             variables["AWS_ENDPOINT_URL_STS"] ?? variables["AWS_ENDPOINT_URL"] ?? variables["POIESIS_S3_ENDPOINT"]
@@ -61,7 +61,7 @@ extension Settings {
         guard let service, let endpoint = S3Endpoint(service), endpoint.scheme == "http" else { return }
         throw StartError(
             usage:
-                "kubernetes.secrets.web_identity would send its token to \(endpoint) without TLS, where executors of the same Pod can get it: name an https service by AWS_ENDPOINT_URL_STS in kubernetes.environment"
+                "kubernetes.secrets.web_identity would send its token to \(endpoint) without TLS, where executors of the same Pod that run as root can get it: name an https service by AWS_ENDPOINT_URL_STS in kubernetes.environment, or set kubernetes.security.profile: restricted"
         )
     }
 

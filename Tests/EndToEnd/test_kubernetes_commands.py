@@ -80,6 +80,9 @@ def started(binary, home, *arguments):
      "would send its token to http://sts.lab without TLS"),
     ("{s3.endpoint: 'http://minio.lab', kubernetes: {image: i, secrets: {web_identity: {role: r}}}}",
      "would send its token to http://minio.lab without TLS"),
+    # Without root nobody can get it there: only the database is missing.
+    ("kubernetes: {image: i, security: {profile: restricted}, secrets: {web_identity: {role: r}}, environment: {AWS_ENDPOINT_URL_STS: 'http://sts.lab'}}",
+     "correct --database"),
     ("kubernetes: {image: i, secrets: {storage: ['s=https://KEY:SECRET@minio.lab']}}", "not s=…@minio.lab"),
     ("kubernetes: {image: i, resources: {largest_node: {memory: 1}}}", "needs both, cpu_cores and memory"),
 ])

@@ -137,10 +137,11 @@ def poiesis(services, images, namespaces, say):
 def second(poiesis, services, images, namespaces, say):
     """Another one, whose tasks run in the same namespace.
 
-    It asks for volumes that the cluster does not have, wants every output, and reaches storage by a web identity.
+    It asks for volumes that the cluster does not have, wants every output, and reaches storage by a web identity, whose service here has no
+    TLS: so no executor may be root.
     """
     made = _installed("b", services, images, namespaces, say, role=ROLE, outputs={"missing": "fail"}, kubernetes={
-        "limits": LIMITS,
+        "limits": LIMITS, "security": {"profile": "restricted"},
         "workspace": {"largest_empty_dir": 1_000_000_000, "default_size": 100_000_000, "storage_class": "no-such-class"}})
     with contextlib.closing(made):
         yield made
