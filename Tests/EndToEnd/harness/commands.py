@@ -23,7 +23,7 @@ class Commands:
             more["POIESIS_URL"] = url
         self.env = environment(home, **more)
 
-    def __call__(self, *arguments, stdin="", env=None, seconds=60):
+    def __call__(self, *arguments, stdin="", env=None, seconds=300):
         """The finished process, with its text."""
         return subprocess.run([BINARY, *map(str, arguments)], input=stdin, capture_output=True, text=True,
                               errors="replace", timeout=seconds, env={**self.env, **(env or {})}, cwd=self.home)
