@@ -153,6 +153,7 @@ struct PodRaceTests {
     }
 
     private final class OlderBox: @unchecked Sendable {
+        // Unchecked: the harness makes the store before the test's body, which alone reads it, begins.
         var store: OlderFirst?
         func make(_ real: PostgresTaskStore) -> any RecorderStore {
             let made = OlderFirst(real)
