@@ -10,6 +10,8 @@ package final class DockerRuntime: ContainerRuntime {
     private let folder: String
     private let files: [String: String]
     private let present = Mutex<Set<String>>([])
+    /// What was sent to containers that the engine has not started yet: a kubelet tells a container nothing before it runs.
+    private let unsent = Mutex<[String: [ContainerSignal]]>([:])
     /// Of each container, with its Pod's UID.
     package static let podLabel = "poiesis-kubernetes-fake"
     /// Of each container, with its name in the Pod.
@@ -54,8 +56,10 @@ package final class DockerRuntime: ContainerRuntime {
     package func start(
         _ container: ContainerStart, on timeline: Timeline, ended: @escaping @Sendable (ContainerEnd) -> Void
     ) {
+        unsent.withLock { $0[container.id] = [] }
         Task {
             do {
+                defer { unsent.withLock { _ = $0.removeValue(forKey: container.id) } }
                 ended(try await run(container))
             } catch {
                 ended(.startError("\(error)"))
@@ -72,6 +76,8 @@ package final class DockerRuntime: ContainerRuntime {
         guard made.status == 0 else { throw Failure(description: made.error) }
         let begun = await docker.run(["start", container.id])
         guard begun.status == 0 else { throw Failure(description: Self.plain(begun.error)) }
+        let waited = unsent.withLock { $0.removeValue(forKey: container.id) } ?? []
+        for signal in waited { self.signal(container.id, signal) }
         _ = await docker.run(["wait", container.id])
         let format = "{{.State.ExitCode}} {{.State.OOMKilled}}"
         let state = await docker.run(["inspect", "--format", format, container.id])
@@ -174,6 +180,11 @@ package final class DockerRuntime: ContainerRuntime {
     }
 
     package func signal(_ id: String, _ signal: ContainerSignal) {
+        let waits = unsent.withLock { waiting in
+            waiting[id]?.append(signal)
+            return waiting[id] != nil
+        }
+        if waits { return }
         Task { _ = await docker.run(["kill", "--signal", signal == .kill ? "KILL" : "TERM", id]) }
     }
 
