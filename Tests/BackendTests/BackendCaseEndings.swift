@@ -117,6 +117,7 @@ extension BackendCase {
             try await harness.waitUntilStarted(id)
             try await harness.cancel(id)
             #expect(try await harness.end(id).state == .canceled)
+            try await harness.expectNoContainers()
         },
         BackendCase("a container that vanished is another attempt") { harness in
             let id = try await harness.create(BackendHarness.script(BackendHarness.waiting + "; echo done"))
@@ -300,8 +301,10 @@ extension BackendCase {
         BackendCase("paths of the task are fresh and writable for any user") { harness in
             let end = try await harness.run(
                 BackendHarness.script(
-                    "ls -A /tmp /task-dir | grep -c .; mkdir /tmp/conda && echo made", volumes: ["/tmp", "/task-dir"]))
-            #expect(end.logs?.last?.logs.first?.stdout?.hasSuffix("made\n") == true)
+                    // Of two empty folders `ls` prints the names alone.
+                    "ls -A /tmp /task-dir | grep -c .; for d in /tmp /task-dir; do stat -c %a $d | grep -o '7$'; done; "
+                        + "mkdir /tmp/conda && echo made", volumes: ["/tmp", "/task-dir"]))
+            #expect(end.logs?.last?.logs.first?.stdout == "2\n7\n7\nmade\n")
         },
     ]
 }

@@ -26,6 +26,16 @@ struct PodCostTests {
         let cluster = try await PlayedCluster.start(
             socket: socket, folder: folder, settings: nil, http: http,
             logger: Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() })
+        do {
+            try await costs(cluster, executors: executors)
+        } catch {
+            await cluster.stop()
+            throw error
+        }
+        await cluster.stop()
+    }
+
+    private func costs(_ cluster: PlayedCluster, executors: Int) async throws {
         try await cluster.noteConnections()
         // Longer than the second between two looks of a recorder that waits.
         let executor = TESExecutor(image: BackendHarness.image, command: ["sleep", "2"])
@@ -47,6 +57,5 @@ struct PodCostTests {
         // The controller lists and watches all Pods; whoever asks for one by its name is that one's recorder.
         let looks = cluster.requests.filter { $0.contains("/pods/poiesis-") && !$0.hasPrefix("DELETE ") }
         #expect(looks.count == 1, "\(looks)")
-        await cluster.stop()
     }
 }

@@ -74,9 +74,8 @@ struct ShimTests {
         process.standardError = FileHandle.nullDevice
         try process.run()
         if let ready {
-            for _ in 0..<200 where !FileManager.default.fileExists(atPath: ready) { usleep(50_000) }
-            // What a program says before its first wait may come before its handlers.
-            usleep(300_000)
+            for _ in 0..<6000 where !FileManager.default.fileExists(atPath: ready) { usleep(20_000) }
+            try #require(FileManager.default.fileExists(atPath: ready))
             kill(process.processIdentifier, signal)
         }
         process.waitUntilExit()
@@ -103,7 +102,7 @@ struct ShimTests {
     @Test func toldToStopBeforeItsTurnItStartsNothing() async throws {
         try await with { folder in
             let plan = ExecutorPlan(arguments: ["/bin/touch", folder + "/made"])
-            let end = try inPod(plan, turn: nil, in: folder, stopsWhen: folder + "/control/plan")
+            let end = try inPod(plan, turn: nil, in: folder, stopsWhen: folder + "/control/waiting")
             #expect(end.status == 143 && end.result == nil)
             #expect(!FileManager.default.fileExists(atPath: folder + "/made"))
         }
@@ -188,10 +187,10 @@ struct ShimTests {
     @Test(.timeLimit(.minutes(5)))
     func aStopWhileTheOutputIsDrainedIsSeen() async throws {
         try await with { folder in
-            // The child holds the pipes open for the second that the shim waits.
-            let script = "sleep 20 & touch \(folder)/ready; exit 42"
-            let plan = ExecutorPlan(arguments: ["/bin/sh", "-c", script])
-            let end = try inPod(plan, turn: "run", in: folder, stopsWhen: folder + "/ready")
+            // The child sees when the shim has taken note of the end, and holds the pipes open for the second that it waits.
+            let child = "(while kill -0 $$ 2>/dev/null; do :; done; kill -TERM $PPID; sleep 20)"
+            let plan = ExecutorPlan(arguments: ["/bin/sh", "-c", child + " & exit 42"])
+            let end = try inPod(plan, turn: "run", in: folder)
             #expect(end.status == 143 && end.result?.exitCode == 42 && end.result?.stopSignal == nil)
         }
     }
@@ -199,11 +198,11 @@ struct ShimTests {
     @Test(.timeLimit(.minutes(5)))
     func aWalltimeThatIsOverAfterAStopIsNotTheCause() async throws {
         try await with { folder in
-            let script = "trap '' TERM; touch \(folder)/ready; while :; do sleep 0.05; done"
+            let script = "trap '' TERM; kill -TERM $PPID; while :; do sleep 0.05; done"
             var plan = ExecutorPlan(arguments: ["/bin/sh", "-c", script])
-            plan.walltime = 2
-            plan.grace = 4
-            let end = try inPod(plan, turn: "run", in: folder, stopsWhen: folder + "/ready")
+            plan.walltime = 5
+            plan.grace = 8
+            let end = try inPod(plan, turn: "run", in: folder)
             #expect(end.status == 143 && end.result?.exitCode == 137)
             #expect(end.result?.isOverWalltime == false && end.result?.stopSignal == SIGTERM)
         }

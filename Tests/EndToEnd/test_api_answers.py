@@ -160,7 +160,7 @@ def test_a_running_task_has_an_entry_with_both_arrays(client):
 
 def test_an_executor_log_appears_when_the_executor_has_ended(client):
     task_id = client.create(task("echo first", "sleep 600"))
-    logs = wait_until(lambda: client.get(task_id).get("logs", [{}])[0].get("logs"), "an executor's log", 30)
+    logs = wait_until(lambda: client.get(task_id).get("logs", [{}])[0].get("logs"), "an executor's log")
     client.cancel(task_id)
     assert [x["stdout"] for x in logs] == ["first\n"]
 

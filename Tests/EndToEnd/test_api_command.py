@@ -34,7 +34,7 @@ def api(binary, folder, *arguments):
         return re.search(rb"^listening on (http://\S+)$", output.read_bytes(), re.M)
 
     try:
-        yield Client(wait_until(address, "`listening on URL`", 30, 0.02).group(1).decode())
+        yield Client(wait_until(address, "`listening on URL`", every=0.02).group(1).decode())
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     finally:
@@ -49,9 +49,9 @@ def test_it_takes_tasks_that_a_server_runs(binary, servers, database, tmp_path):
         done = client.wait(client.create(task("echo by way of the API")))
         assert done["logs"][0]["logs"][0]["stdout"] == "by way of the API\n"
         known = other.create(task("sleep 60"))
-        wait_until(lambda: server.client.state(known) == "RUNNING", "the task runs", 30)
+        wait_until(lambda: server.client.state(known) == "RUNNING", "the task runs")
         other.cancel(known)
-        wait_until(lambda: client.state(known) == "CANCELED", "the task is canceled", 30)
+        wait_until(lambda: client.state(known) == "CANCELED", "the task is canceled")
 
 
 def test_tasks_wait_without_a_server(binary, database, tmp_path):

@@ -318,7 +318,7 @@ def test_one_etag_stands_for_one_document(client, view):
         seen.setdefault(answer.headers["ETag"], set()).add(answer.text)
         return answer.json()["state"] == "COMPLETE"
 
-    wait_until(is_over, "the end of the task", 60, 0.02)
+    wait_until(is_over, "the end of the task", every=0.02)
     assert len(seen) > 3 and all(len(texts) == 1 for texts in seen.values()), seen
 
 

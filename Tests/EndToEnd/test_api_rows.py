@@ -417,7 +417,7 @@ def test_logs_have_an_entry_as_soon_as_work_began(client, http_files):
     url = http_files.put("rows-slow", b"x" * 10_000, seconds=30)
     task_id = client.create(task("true", inputs=[{"path": "/in/x", "url": url}]))
     whole = client.wait(task_id, {"INITIALIZING"})
-    wait_until(lambda: http_files.gets("rows-slow"), "the transfer has begun", 20)
+    wait_until(lambda: http_files.gets("rows-slow"), "the transfer has begun")
     whole = client.get(task_id)
     client.cancel(task_id)
     client.wait(task_id)

@@ -47,7 +47,7 @@ def test_a_running_program_is_told_to_stop_before_it_is_killed(client):
 
 def test_the_stop_signal_is_the_shims_not_the_images(client, engine, running):
     # An image may name one that the shim cannot catch, and the program would never be told.
-    found = wait_until(lambda: engine.task_containers(running), "a container of the task", 30)
+    found = wait_until(lambda: engine.task_containers(running), "a container of the task")
     signals = {engine.inspect(container["Id"])["Config"]["StopSignal"] for container in found}
     cancel_and_wait(client, running)
     assert signals == {"SIGTERM"}
@@ -117,7 +117,7 @@ def test_canceled_is_final(client, running):
 
 def test_no_container_of_a_canceled_task_remains(client, engine, running):
     cancel_and_wait(client, running)
-    wait_until(lambda: not engine.task_containers(running), "the task's containers are gone", 15)
+    wait_until(lambda: not engine.task_containers(running), "the task's containers are gone")
 
 
 def test_a_canceled_task_frees_its_processors(client, engine):
@@ -137,7 +137,7 @@ def test_only_the_canceled_task_is_canceled(client, running):
 def test_a_cancel_during_an_upload_comes_to_an_end(client, folder):
     task_id = client.create(task("head -c 100000000 /dev/zero > /out/x",
                                  outputs=[{"path": "/out/x", "url": f"file://{folder}/x"}]))
-    wait_until(lambda: (client.get(task_id).get("logs") or [{"logs": []}])[0]["logs"], "the executor has ended", 60)
+    wait_until(lambda: (client.get(task_id).get("logs") or [{"logs": []}])[0]["logs"], "the executor has ended")
     assert cancel_and_wait(client, task_id, 60)["state"] in ("CANCELED", "COMPLETE")
 
 

@@ -84,7 +84,7 @@ def interrupted(poiesis, engine, containers_before):
     process = poiesis.start("run", poiesis.file(task("sleep 600")))
     try:
         wait_until(lambda: any(x["State"] == "running" for x in engine.containers("poiesis.io/task")),
-                   "the task runs", 30)
+                   "the task runs")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=40)
         yield process
@@ -98,7 +98,7 @@ def test_run_exits_with_130_after_ctrl_c(interrupted):
 
 
 def test_run_cancels_after_ctrl_c(interrupted, engine, containers_before):
-    wait_until(lambda: not engine.our_containers() - containers_before, "no container is left", 15)
+    wait_until(lambda: not engine.our_containers() - containers_before, "no container is left")
 
 
 @pytest.mark.parametrize("delay", [0.1, 0.2, 0.3, 0.45])
@@ -115,7 +115,7 @@ def test_ctrl_c_before_the_task_leaves_nothing(poiesis, engine, containers_befor
     # Before it can handle signals it has made nothing.
     assert process.returncode in (130, -signal.SIGINT)
     assert list(tmp_path.iterdir()) == []
-    wait_until(lambda: not engine.our_containers() - containers_before, "no container is left", 15)
+    wait_until(lambda: not engine.our_containers() - containers_before, "no container is left")
 
 
 def test_run_passes_output_on_as_it_is(poiesis):

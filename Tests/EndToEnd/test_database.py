@@ -110,7 +110,7 @@ def test_what_was_answered_503_never_runs(own, cluster):
         assert own.client.post(task("true", name="answered 503")).status_code == 503
     finally:
         cluster.start()
-    wait_until(lambda: own.client.request("GET", "/tasks").status_code == 200, "the database is back", 30)
+    wait_until(lambda: own.client.request("GET", "/tasks").status_code == 200, "the database is back")
     time.sleep(3)  # a task that runs nevertheless would by now
     assert {x["state"] for x in own.client.all_tasks(name_prefix="answered 503")} <= {"CANCELED"}
 

@@ -46,7 +46,7 @@ def connections(server, count, receive_buffer=None):
             connection = stack.enter_context(socket.socket())
             if receive_buffer:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-            connection.settimeout(20)
+            connection.settimeout(60)
             host, port = authority(server).split(":")
             connection.connect((host, int(port)))
             made.append(connection)
@@ -63,10 +63,10 @@ def answers(server, seconds=2.0):
 @pytest.fixture(autouse=True)
 def every_connection_is_given_back(server):
     """What a hostile client leaves is closed at last; the next test begins with a server that has nothing to do."""
-    wait_until(lambda: all(answers(server, 0.2) for _ in range(3)), "the server is quiet", 60)
+    wait_until(lambda: all(answers(server, 0.2) for _ in range(3)), "the server is quiet")
     before = descriptors(server.process.pid)
     yield
-    wait_until(lambda: descriptors(server.process.pid) <= before + 8, "its connections are closed", 60, 0.2)
+    wait_until(lambda: descriptors(server.process.pid) <= before + 8, "its connections are closed", every=0.2)
 
 
 # --- Slow clients ---------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def large_pages(client):
     for _ in range(50):
         client.create(body)
     wait_until(lambda: {x["state"] for x in client.all_tasks(tag_key="mark", tag_value=mark)} == {"SYSTEM_ERROR"},
-               "all tasks have ended", 60)
+               "all tasks have ended")
     return f"/v1/tasks?view=FULL&tag_key=mark&tag_value={mark}"
 
 
@@ -220,7 +220,7 @@ def test_idle_connections_hold_up_nobody(server, many_descriptors, kind):
                         connection.sendall(head(server))
                     for connection in some:
                         assert connection.recv(16384).startswith(b"HTTP/1.1 200")
-            wait_until(lambda: descriptors(server.process.pid) > count, "the server has taken all of them", 30)
+            wait_until(lambda: descriptors(server.process.pid) > count, "the server has taken all of them")
             time.sleep(1)
             # The last and the first still work.
             for connection in (idle[0], idle[-1]):
@@ -240,7 +240,7 @@ def test_a_server_out_of_descriptors_recovers(servers):
     with connections(server, 200):
         time.sleep(2)
     resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, before)
-    wait_until(lambda: server.process.poll() is None and answers(server), "it serves again", 15)
+    wait_until(lambda: server.process.poll() is None and answers(server), "it serves again")
 
 
 
@@ -249,9 +249,9 @@ def test_a_server_out_of_descriptors_recovers(servers):
 
 def flood(server, data, chunks):
     """Sends until the server answers or closes; the statuses that it answered."""
-    with connect(server, 20) as connection:
+    with connect(server) as connection:
         connection.setblocking(False)
-        received, waiting, end = b"", data, time.monotonic() + 30
+        received, waiting, end = b"", data, time.monotonic() + 90
         while time.monotonic() < end:
             with contextlib.suppress(BlockingIOError):
                 part = connection.recv(65536)
@@ -584,7 +584,7 @@ def outage(cluster, seconds):
 
 
 def settled(server):
-    wait_until(lambda: server.client.request("GET", "/tasks").status_code == 200, "the database is back", 40)
+    wait_until(lambda: server.client.request("GET", "/tasks").status_code == 200, "the database is back")
 
 
 @pytest.mark.slow
@@ -663,19 +663,17 @@ def test_a_retry_without_waiting_gives_the_one_task(own, cluster):
 
 @pytest.mark.slow
 def test_a_restart_of_the_database_leaves_healthz_alone(own, cluster):
-    found, stop = [], threading.Event()
+    client = Client(own.url)
 
     def ask():
-        client = Client(own.url)
-        while not stop.is_set():
-            start = time.monotonic()
-            found.append((client.request("GET", own.url + "/healthz").status_code, time.monotonic() - start < 1))
-            time.sleep(0.05)
+        start = time.monotonic()
+        assert client.request("GET", own.url + "/healthz").status_code == 200
+        return time.monotonic() - start
 
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
     with Load(own):
-        outage(cluster, 2)
-    stop.set()
-    thread.join(20)
-    assert set(found) == {(200, True)}
+        time.sleep(1)
+        cluster.stop()
+        # It asks nobody: what asks the database waits for seconds while that is away.
+        assert sorted(ask() for _ in range(21))[10] < 1
+        cluster.start()
+        ask()

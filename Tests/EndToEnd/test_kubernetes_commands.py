@@ -106,7 +106,7 @@ def test_it_says_what_is_missing(binary, home):
 def test_a_controller_waits_for_its_cluster(binary, home, database):
     with started(binary, home, "tctl", "--database", database):
         wait_until(
-            lambda: b"the Lease could not be written" in (home / "stderr").read_bytes(), "it says what it waits for", 60)
+            lambda: b"the Lease could not be written" in (home / "stderr").read_bytes(), "it says what it waits for")
         assert b"controlling the namespace tasks" in (home / "stdout").read_bytes()
 
 
@@ -116,7 +116,7 @@ def test_a_controller_says_how_it_is(binary, home, database):
     configuration.write_text(configuration.read_text().replace("kubernetes:\n", "kubernetes:\n  listen: 127.0.0.1:0\n"))
     with started(binary, home, "tctl", "--database", database):
         address = wait_until(
-            lambda: re.search(rb"^listening on (http://\S+)$", (home / "stdout").read_bytes(), re.M), "it listens", 30)
+            lambda: re.search(rb"^listening on (http://\S+)$", (home / "stdout").read_bytes(), re.M), "it listens")
         client = Client(address.group(1).decode())
 
         def get(path, method="GET"):
@@ -141,7 +141,7 @@ def test_a_controller_says_how_it_is(binary, home, database):
 
 def test_a_controller_without_that_setting_does_not_listen(binary, home, database):
     with started(binary, home, "tctl", "--database", database) as process:
-        wait_until(lambda: b"controlling" in (home / "stdout").read_bytes(), "it controls", 30)
+        wait_until(lambda: b"controlling" in (home / "stdout").read_bytes(), "it controls")
         sockets = {os.readlink(f"/proc/{process.pid}/fd/{x}") for x in os.listdir(f"/proc/{process.pid}/fd")}
         listening = [line.split()[9] for name in ["tcp", "tcp6"] for line in open(f"/proc/net/{name}") if line.split()[3] == "0A"]
         assert not sockets & {f"socket:[{inode}]" for inode in listening}
@@ -161,7 +161,7 @@ def test_a_controller_that_cannot_listen_says_so(binary, home, database):
 def test_the_api_judges_tasks_for_the_cluster(binary, home, database):
     with started(binary, home, "api", "--database", database, "--listen", "127.0.0.1:0"):
         address = wait_until(
-            lambda: re.search(rb"^listening on (http://\S+)$", (home / "stdout").read_bytes(), re.M), "it listens", 30)
+            lambda: re.search(rb"^listening on (http://\S+)$", (home / "stdout").read_bytes(), re.M), "it listens")
         client = Client(address.group(1).decode())
         known = client.request("GET", client.url + "/ga4gh/tes/v1/service-info").json()
         assert known["tesResources_backend_parameters"] == ["gpus", "node_selector", "walltime"]

@@ -125,3 +125,34 @@ def test_a_file_with_the_database_s_url_that_is_not_there_is_named(binary, tmp_p
     done = subprocess.run([binary, "api"], capture_output=True, text=True, cwd="/", timeout=60, env=environment(
         tmp_path, POIESIS_DATABASE_FILE=str(tmp_path / "nothing")))
     assert done.returncode == 1 and str(tmp_path / "nothing") in done.stderr
+
+
+# --- Network policies -----------------------------------------------------------------------------
+
+def selects(policy, workload):
+    """Whether the policy is for the workload's Pods."""
+    labels, selector = workload["spec"]["template"]["metadata"]["labels"], policy["spec"]["podSelector"]
+    return policy["metadata"]["namespace"] == workload["metadata"]["namespace"] and all(
+        labels.get(x) == y for x, y in selector.get("matchLabels", {}).items()) and all(
+        x["operator"] == "In" and labels.get(x["key"]) in x["values"] for x in selector.get("matchExpressions", []))
+
+
+def test_nobody_reaches_a_task_and_no_task_the_clouds_credentials():
+    policy = named("NetworkPolicy", "poiesis-tasks")
+    configured = yaml.safe_load(named("ConfigMap", "poiesis")["data"]["config.yaml"])["kubernetes"]
+    assert policy["metadata"]["namespace"] == configured["namespace"]
+    assert (policy["spec"]["podSelector"], policy["spec"]["ingress"]) == ({}, [])
+    assert set(policy["spec"]["policyTypes"]) == {"Ingress", "Egress"}
+    blocks = [y["ipBlock"] for x in policy["spec"]["egress"] for y in x["to"] if "ipBlock" in y]
+    left_out = {x["cidr"]: set(x["except"]) for x in blocks}
+    assert {"169.254.169.254/32", "169.254.170.2/32", "169.254.170.23/32"} <= left_out["0.0.0.0/0"]
+    assert {"fd00:ec2::254/128", "fd00:ec2::23/128"} <= left_out["::/0"] and len(left_out) == 2
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda x: x["metadata"]["name"])
+def test_no_task_reaches_a_program_of_ours(workload):
+    tasks = named("NetworkPolicy", "poiesis-tasks")["metadata"]["namespace"]
+    policies = [x for x in DOCUMENTS if x["kind"] == "NetworkPolicy" and selects(x, workload)]
+    sources = [source for policy in policies for rule in policy["spec"]["ingress"] for source in rule["from"]]
+    assert policies and all(x["namespaceSelector"]["matchExpressions"] == [
+        {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [tasks]}] for x in sources)

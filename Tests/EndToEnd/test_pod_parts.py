@@ -127,7 +127,7 @@ def test_a_recorder_that_is_killed_at_a_write_is_replaced(pods, file):
     statuses += list(parts)
     assert statuses == [0] * 5
     # What was left to do may be done before it takes signals; in a Pod, where it is the first process, none ends it.
-    wait_until(lambda: takes(second, signal.SIGTERM), "the second recorder takes signals", 30)
+    wait_until(lambda: takes(second, signal.SIGTERM), "the second recorder takes signals")
     second.send_signal(signal.SIGTERM)
     assert second.wait(20) == 0
     assert pod.row() == DONE
@@ -139,9 +139,9 @@ def test_a_recorder_has_no_connection_while_nothing_happens(pods):
     parts = pod.containers(1)
     next(parts)
     executor = pod.start(os.path.join(os.path.dirname(pod.binary), "poiesis-exec"), "--pod", pod.control / "exec-0")
-    wait_until(lambda: pod.query("SELECT state FROM poiesis.task_states") == "RUNNING", "the task runs", 30)
-    wait_until((pod.folder / "ready").exists, "the program runs", 30)
-    wait_until(lambda: pod.connections() == 0, "the recorder's connection is closed", 30)
+    wait_until(lambda: pod.query("SELECT state FROM poiesis.task_states") == "RUNNING", "the task runs")
+    wait_until((pod.folder / "ready").exists, "the program runs")
+    wait_until(lambda: pod.connections() == 0, "the recorder's connection is closed")
     (pod.folder / "go").touch()
     assert executor.wait(30) == 0
     assert pod.filer("tof") == 0 and pod.part("ack").wait(30) == 0
@@ -155,7 +155,7 @@ def test_a_cancelled_program_is_recorded_with_its_end(pods):
     recorder = pod.part("trec")
     next(pod.containers(1))
     executor = pod.start(os.path.join(os.path.dirname(pod.binary), "poiesis-exec"), "--pod", pod.control / "exec-0")
-    wait_until((pod.folder / "ready").exists, "the program runs", 30)
+    wait_until((pod.folder / "ready").exists, "the program runs")
     assert pod.query("SELECT poiesis.cancel_v1(%s, owner) FROM poiesis.tasks", pod.task) == "CANCELING"
     for process in (recorder, executor):
         process.send_signal(signal.SIGTERM)
@@ -176,7 +176,7 @@ def test_a_recorder_that_is_told_to_stop_while_it_starts_leaves(pods):
         text = pathlib.Path(f"/proc/{recorder.pid}/io").read_text(encoding="utf-8")
         return int(re.search(r"^rchar: (\d+)$", text, re.M).group(1)) > size
 
-    wait_until(has_read, "the recorder reads its settings", 30, 0.001)
+    wait_until(has_read, "the recorder reads its settings", every=0.001)
     recorder.send_signal(signal.SIGTERM)
     assert recorder.wait(60) == 0
     assert pod.query("SELECT state FROM poiesis.task_states") == "QUEUED"

@@ -19,9 +19,6 @@ from cluster.installation import TEST, Installation  # noqa: E402
 from cluster.kubectl import Kubectl  # noqa: E402
 from cluster.services import Services  # noqa: E402
 
-# Shorter than anybody would set them, so that what cannot start is seen to end.
-LIMITS = {"image": 15, "volume_claim": 15, "node_selector": 15, "mount": 15, "configuration": 15}
-
 installations = []
 times = []
 """Rows of the table at the end: what, and its seconds."""
@@ -114,6 +111,8 @@ def services(kubectl, images, namespaces, say):
         yield made
 
 
+# Seconds after which what cannot start is given up: shorter than anybody would set it.
+SOON = 15
 ROLE = "arn:aws:iam::123456789012:role/poiesis"
 
 
@@ -128,7 +127,7 @@ def _installed(name, services, images, namespaces, say, role=None, **settings):
 @pytest.fixture(scope="session")
 def poiesis(services, images, namespaces, say):
     """The installation that most tests use."""
-    made = _installed("a", services, images, namespaces, say, kubernetes={"limits": LIMITS})
+    made = _installed("a", services, images, namespaces, say, kubernetes={"limits": {"image": SOON, "node_selector": SOON}})
     with contextlib.closing(made):
         yield made
 
@@ -141,7 +140,7 @@ def second(poiesis, services, images, namespaces, say):
     TLS: so no executor may be root.
     """
     made = _installed("b", services, images, namespaces, say, role=ROLE, outputs={"missing": "fail"}, kubernetes={
-        "limits": LIMITS, "security": {"profile": "restricted"},
+        "limits": {"volume_claim": SOON}, "security": {"profile": "restricted"},
         "workspace": {"largest_empty_dir": 1_000_000_000, "default_size": 100_000_000, "storage_class": "no-such-class"}})
     with contextlib.closing(made):
         yield made
@@ -150,6 +149,15 @@ def second(poiesis, services, images, namespaces, say):
 @pytest.fixture
 def client(poiesis):
     return poiesis.client
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on():
+    """A failed test's tasks would hold up the next ones: few may be at work at once."""
+    yield
+    for made in installations:
+        if made.client:
+            made.client.cancel_all()
 
 
 @pytest.fixture

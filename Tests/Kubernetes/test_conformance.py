@@ -22,5 +22,5 @@ def test_the_installation_conforms(poiesis, images, services, say):
 
     ended = wait_until(phase, "the conformance suite ends", 2900, 1)
     said = services.kubectl.run("logs", "conformance")
-    say(next(line for line in reversed(said.splitlines()) if " in " in line))
     assert ended == "Succeeded", said[-6000:]
+    say(next(line for line in reversed(said.splitlines()) if " in " in line))

@@ -103,6 +103,8 @@ def test_a_missing_program_is_127_and_one_that_cannot_be_executed_126(run):
     done = run(*[{"command": [program, "x"], "ignore_error": True} for program, _ in programs], {"command": ["missing"]}, state="EXECUTOR_ERROR")
     assert [x["exit_code"] for x in logs(done)] == [code for _, code in programs] + [127]
     assert "missing is not in the PATH" in system_logs(done)
+    done = run({"command": ["/etc/passwd"]}, state="EXECUTOR_ERROR")
+    assert "/etc/passwd is not executable" in system_logs(done)
 
 
 @pytest.mark.case("arguments arrive exactly, by no shell")
@@ -272,5 +274,7 @@ def test_the_control_folder_shows_an_executor_nothing_but_its_own(run):
 
 @pytest.mark.case("paths of the task are fresh and writable for any user")
 def test_paths_of_the_task_are_fresh_and_writable_for_any_user(run):
-    done = run("ls -A /tmp /d | grep -c .; mkdir /tmp/conda && chmod 700 /tmp/conda && echo made", volumes=["/tmp", "/d"])
-    assert logs(done)[0]["stdout"].endswith("made\n")
+    # Of two empty folders `ls` prints the names alone.
+    script = "ls -A /tmp /d | grep -c .; for d in /tmp /d; do stat -c %a $d | grep -o '7$'; done; mkdir /tmp/conda && echo made"
+    done = run(script, volumes=["/tmp", "/d"])
+    assert logs(done)[0]["stdout"] == "2\n7\n7\nmade\n"

@@ -9,6 +9,7 @@ import time
 import pytest
 import requests
 
+from cluster.installation import GATE
 from cluster.kubectl import PortForward
 from harness.client import system_logs
 from harness.processes import wait_until
@@ -18,9 +19,9 @@ def codes(document):
     return [x.get("exit_code") for x in document["logs"][-1]["logs"]]
 
 
-def started(client, poiesis, executors, **fields):
+def started(client, poiesis, executors):
     """A task whose first executor runs, and its Pod."""
-    task_id = client.create({"executors": executors, **fields})
+    task_id = client.create({"executors": executors, "volumes": ["/gate"]})
     pod = poiesis.wait_for_container(task_id, "exec-0")
     client.wait(task_id, {"RUNNING"})
     return task_id, pod["metadata"]["name"]
@@ -34,11 +35,12 @@ def kill_pod(poiesis, name):
 
 @pytest.mark.case("a container stopped from outside is another attempt, never EXECUTOR_ERROR")
 def test_an_evicted_task_runs_again(client, sh, poiesis):
-    task_id, pod = started(client, poiesis, [sh("sleep 10; echo done")])
+    task_id, pod = started(client, poiesis, [sh(GATE + "echo done")])
     namespace = poiesis.tasks.namespace
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": namespace}}
     poiesis.tasks.run("create", "--raw", f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction",
                       "--filename", "-", stdin=json.dumps(eviction))
+    poiesis.let_go(task_id, attempt=2)
     done = client.wait(task_id)
     assert done["state"] == "COMPLETE" and len(done["logs"]) == 2, system_logs(done)
     assert done["logs"][1]["logs"][0]["stdout"] == "done\n"
@@ -47,8 +49,9 @@ def test_an_evicted_task_runs_again(client, sh, poiesis):
 
 @pytest.mark.case("a container that vanished is another attempt")
 def test_a_pod_that_somebody_kills_runs_again(client, sh, poiesis):
-    task_id, pod = started(client, poiesis, [sh("sleep 10; echo done")])
+    task_id, pod = started(client, poiesis, [sh(GATE + "echo done")])
     kill_pod(poiesis, pod)
+    poiesis.let_go(task_id, attempt=2)
     done = client.wait(task_id)
     assert done["state"] == "COMPLETE" and len(done["logs"]) == 2, system_logs(done)
     first = done["logs"][0]
@@ -75,10 +78,9 @@ def test_attempts_have_a_limit(client, sh, poiesis):
 
 
 def test_a_job_that_somebody_deletes_runs_again(client, sh, poiesis):
-    task_id = client.create({"executors": [sh("sleep 10; echo done")]})
-    poiesis.wait_for_container(task_id, "exec-0")
-    client.wait(task_id, {"RUNNING"})
+    task_id, _ = started(client, poiesis, [sh(GATE + "echo done")])
     poiesis.tasks.delete("job", poiesis.objects("jobs", task_id)[0]["metadata"]["name"], "--wait=false")
+    poiesis.let_go(task_id, attempt=2)
     done = client.wait(task_id)
     assert done["state"] == "COMPLETE" and len(done["logs"]) == 2, system_logs(done)
 
@@ -98,7 +100,7 @@ def test_a_database_that_restarts_as_a_task_ends(client, sh, poiesis, services):
     """Seven tasks in a row, each meets it at another moment."""
     for delay in [0, 0.4, 0.8, 1.2, 1.6, 2.0, 2.4]:
         task_id = client.create({"executors": [sh("sleep 2; echo done")]})
-        poiesis.wait_for_container(task_id, "exec-0")
+        wait_until(lambda: client.state(task_id) not in {"QUEUED", "INITIALIZING"}, "it runs")
         time.sleep(delay)
         with services.database_away():
             time.sleep(3)
@@ -110,10 +112,9 @@ def test_a_database_that_restarts_as_a_task_ends(client, sh, poiesis, services):
 
 def test_a_database_that_is_away_for_a_minute(client, sh, poiesis, services):
     """The recorder waits with what it knows."""
-    task_id = client.create({"executors": [sh("sleep 5; echo done"), sh("exit 3")]})
-    poiesis.wait_for_container(task_id, "exec-0")
-    client.wait(task_id, {"RUNNING"})
+    task_id, _ = started(client, poiesis, [sh(GATE + "echo done"), sh("exit 3")])
     with services.database_away():
+        poiesis.let_go(task_id)
         time.sleep(60)
     done = client.wait(task_id)
     assert done["state"] == "EXECUTOR_ERROR" and codes(done) == [0, 3] and len(done["logs"]) == 1
@@ -143,9 +144,10 @@ def test_another_replica_leads_when_the_leader_is_killed(client, sh, poiesis):
 @pytest.mark.case("what ended while no server ran is finished")
 def test_a_running_task_ends_without_a_controller(client, sh, poiesis):
     """Its own Pod records the end, whatever that is."""
-    for script, state in [("sleep 5; echo done", "COMPLETE"), ("sleep 5; echo done; exit 9", "EXECUTOR_ERROR")]:
-        task_id, _ = started(client, poiesis, [sh(script)])
+    for script, state in [("echo done", "COMPLETE"), ("echo done; exit 9", "EXECUTOR_ERROR")]:
+        task_id, _ = started(client, poiesis, [sh(GATE + script)])
         with poiesis.no_controllers():
+            poiesis.let_go(task_id)
             done = client.wait(task_id)
         assert done["state"] == state and done["logs"][0]["logs"][0]["stdout"] == "done\n", done
     poiesis.nothing_is_left()
@@ -168,9 +170,10 @@ def test_what_runs_is_taken_up(client, sh, poiesis):
 
 @pytest.mark.case("a container that vanished while no server ran is another attempt")
 def test_a_pod_that_vanished_while_nobody_controlled_runs_again(client, sh, poiesis):
-    task_id, pod = started(client, poiesis, [sh("sleep 10; echo done")])
+    task_id, pod = started(client, poiesis, [sh(GATE + "echo done")])
     with poiesis.no_controllers():
         kill_pod(poiesis, pod)
+    poiesis.let_go(task_id, attempt=2)
     done = client.wait(task_id)
     assert done["state"] == "COMPLETE" and len(done["logs"]) == 2, system_logs(done)
 

@@ -79,11 +79,12 @@ def test_a_missing_input_is_named_and_nothing_runs(client, sh, prefix):
 def test_a_pod_s_own_identity_is_a_login(sh, second, services, prefix):
     """The token that the cluster gives to `tif` and `tof` is exchanged for a session; there is no other login."""
     url = services.put(f"{prefix}/in", b"by a session")
-    task_id = second.client.run({
+    done = second.client.run({
         "inputs": [{"url": url, "path": "/data/in"}], "outputs": [{"url": f"s3://bucket/{prefix}/out", "path": "/data/out"}],
-        "executors": [sh("cp /data/in /data/out; ls /var/run/secrets 2>/dev/null | wc -l")]})["id"]
+        "executors": [sh("cp /data/in /data/out; ls /var/run/secrets 2>/dev/null | wc -l")]})
+    assert executor_logs(done)[0]["stdout"] == "0\n"
     assert services.object(f"{prefix}/out") == b"by a session"
-    forms = [x for x in services.identities() if x["claims"]["kubernetes.io"]["pod"]["name"].startswith(f"poiesis-{task_id}")]
+    forms = [x for x in services.identities() if x["claims"]["kubernetes.io"]["pod"]["name"].startswith(f"poiesis-{done['id']}")]
     assert {(x["Action"], x["RoleArn"]) for x in forms} == {
         ("AssumeRoleWithWebIdentity", "arn:aws:iam::123456789012:role/poiesis")}
     assert {x["claims"]["sub"] for x in forms} == {f"system:serviceaccount:{second.tasks.namespace}:poiesis-trec"}
@@ -173,10 +174,11 @@ def test_what_the_operator_does_not_allow_is_refused(client, sh):
 # --- What a Pod shows -----------------------------------------------------------------------------
 
 def test_nothing_of_what_a_task_does_stands_in_its_pod(client, sh, poiesis):
-    task_id = client.create({"executors": [sh("sleep 5 # hidden-argument", env={"TOKEN": "hidden-value"})],
+    task_id = client.create({"executors": [sh("sleep 600 # hidden-argument", env={"TOKEN": "hidden-value"})],
                              "inputs": [{"content": "hidden-content", "path": "/in"}]})
     shown = str(poiesis.wait_for_container(task_id, "exec-0"))
-    client.wait(task_id)
+    client.cancel(task_id)
+    client.wait(task_id, {"CANCELED"})
     assert "hidden-" not in shown
 
 

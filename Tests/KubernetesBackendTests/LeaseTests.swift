@@ -34,6 +34,13 @@ struct LeaseTests {
         #expect(TES.Timestamp(microseconds: 1_700_000_000_999_999).microTime == "2023-11-14T22:13:20.999999Z")
     }
 
+    /// Between a leader's last moment and another's first there is time for a clock that runs faster.
+    @Test(arguments: [2, 9, 12, 15, 60]) func aLeaderStopsBeforeItsLeaseRunsOut(_ duration: Int) {
+        var options = LeaderElection.Options(name: "tctl", identity: "a")
+        options.duration = duration
+        #expect(options.patience <= .seconds(duration) * 0.67)
+    }
+
     @Test func aLeaseThatIsNotThereIsMade() throws {
         var a = state("a")
         let first = a.next(nil, at: at(0), time: Self.time, name: "tctl")

@@ -17,7 +17,7 @@ struct RecorderStopTests {
     @Test func aCancelWhileAProgramTidiesUpIsRecorded() async throws {
         try await RecorderHarness.with(executors: 2) { pod in
             let store = ScriptedStore(pod.store)
-            pod.start(store)
+            pod.start(store, grace: 600)
             try await pod.passInputs()
             try pod.begin(0)
             _ = try await pod.store.cancel(pod.submission.taskID, for: .everyone)
@@ -167,7 +167,7 @@ struct RecorderStopTests {
         try await RecorderHarness.with(executors: 1) { pod in
             let isAway = Mutex(false)
             let store = ScriptedStore(pod.store) { _ in isAway.withLock { $0 } ? .fails : .passes }
-            pod.start(store)
+            pod.start(store, grace: 600)
             try await pod.passInputs()
             isAway.withLock { $0 = true }
             try pod.end(0, code: 7)

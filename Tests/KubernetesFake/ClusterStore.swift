@@ -31,6 +31,17 @@ extension Cluster {
         history.filter { $0.resource == resource }.compactMap(\.after)
     }
 
+    /// The most objects of a kind for which something held at one time, as far as the history goes.
+    package func most(_ resource: Resource, where holds: (JSON) -> Bool) -> Int {
+        var now: Set<ObjectKey> = []
+        var most = 0
+        for change in history where change.resource == resource {
+            if change.after.map(holds) == true { now.insert(change.key) } else { now.remove(change.key) }
+            most = max(most, now.count)
+        }
+        return most
+    }
+
     /// Stores a new object with uid, version and time of creation. The caller has made sure of a free name.
     @discardableResult
     package func insert(_ resource: Resource, _ object: JSON) -> JSON {

@@ -30,6 +30,19 @@ struct DockerRuntimeTests {
         let host = try #require(ProcessInfo.processInfo.environment["POIESIS_TEST_ENGINE"])
         let folder = "/tmp/kubernetes-fake-\(UUID().uuidString.lowercased())"
         let runtime = try DockerRuntime(host: host, folder: folder)
+        do {
+            try await withPod(on: runtime, initial, main: main, until: until, body)
+        } catch {
+            await runtime.removeAll()
+            throw error
+        }
+        await runtime.removeAll()
+    }
+
+    private func withPod(
+        on runtime: DockerRuntime, _ initial: [JSON], main: JSON, until: @Sendable (JSON) -> Bool,
+        _ body: (Cluster, JSON) async throws -> Void
+    ) async throws {
         let cluster = Cluster(timeline: Timeline(.scaled(1)), runtime: runtime)
         await cluster.runDueNow()
         let job: JSON = [
@@ -59,13 +72,7 @@ struct DockerRuntimeTests {
             pod = await cluster.all(.pods).first ?? .null
             if until(pod) || ["Succeeded", "Failed"].contains(pod["status"]["phase"].text ?? "") { break }
         }
-        do {
-            try await body(cluster, pod)
-        } catch {
-            await runtime.removeAll()
-            throw error
-        }
-        await runtime.removeAll()
+        try await body(cluster, pod)
     }
 
     private static let recorder = container(

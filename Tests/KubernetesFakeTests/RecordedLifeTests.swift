@@ -31,6 +31,7 @@ import Testing
             "shim-cancel-stubborn", "shim-cancel-waiting", "shim-refused", "shim-evicted", "shim-sandbox-lost",
             "recorder-complete", "recorder-exec-fails", "recorder-cancelled", "trec-crashes", "shim-trec-crashes",
             "shim-sandbox-lost-exit-0", "shim-node-restarted", "shim-non-root", "shim-restricted",
+            "image-entrypoint",
         ].map { ($0, Circumstances()) } + special
 
     private static let special: [(String, Circumstances)] = [
@@ -49,12 +50,31 @@ import Testing
         ("pod-force-deleted", Circumstances(jobs: false)),
         ("node-not-ready-short", Circumstances()),
         ("node-not-ready", Circumstances(configure: { $0.addNode("spare") })),
+        ("shim-tenth-image-missing", slowImages(["registry.invalid/nope:1"], shown: 15, backOff: 12.3)),
         (
             "shim-evicted-emptydir",
             Circumstances(
                 eviction: (at: 54.1, message: "Usage of EmptyDir volume \"workspace\" exceeds the limit \"20Mi\". "))
         ),
     ]
+
+    /// Recorded, and not played; `RecordingTests` replays all of them.
+    private static let left: [String: String] = [
+        "command-not-executable": "that the sandbox is ready before the kubelet's first look at it is chance",
+        "shim-sandbox-lost-between": "the same",
+        "evicted-emptydir": "it is chance whether the kubelet learns the end of a container that it killed",
+        "evicted-ephemeral-storage": "the same",
+        "shim-trec-away": "it is chance when a sidecar that was killed from outside is started again",
+        "shim-trec-keeps-ending": "a sidecar ends before the container beside it is seen running",
+        "trec-never-ready": "probes are not played: no container of ours has one",
+        "trec-startup-probe": "the same",
+    ]
+
+    @Test func everyRecordedLifeIsPlayedOrSaysWhyNot() throws {
+        let played = Self.scenarios.map(\.0)
+        #expect(Set(played).isDisjoint(with: Self.left.keys) && Set(played).count == played.count)
+        #expect(try Recordings.lives == Set(played).union(Self.left.keys))
+    }
 
     private static func slowImages(_ images: [String], shown: Double, backOff: Double) -> Circumstances {
         Circumstances(

@@ -17,6 +17,18 @@ enum Recordings {
 
     static func json(_ path: String) throws -> JSON { try JSON(parsing: try bytes(path)) }
 
+    /// The scenarios whose Pods were watched.
+    static var lives: Set<String> {
+        get throws {
+            let names = try FileManager.default.contentsOfDirectory(atPath: folder.path(percentEncoded: false))
+            return Set(
+                names.filter {
+                    let path = folder.appending(path: $0 + "/pods.watch.jsonl").path(percentEncoded: false)
+                    return FileManager.default.fileExists(atPath: path)
+                })
+        }
+    }
+
     /// The events of a watch file: type and object.
     static func watch(_ path: String) throws -> [WatchEvent] {
         try text(path).split(separator: "\n").map { try WatchEvent(line: Array($0.utf8)) }

@@ -210,9 +210,6 @@ struct SubmissionTests {
         }
     }
 
-    /// Recorder, controller, a client's cancel and an older attempt write at once: one end, and a cancel wins over what is not ended.
-    ///
-    /// `POIESIS_TEST_ROUNDS` says how often, 1,000 times if it does not.
     @Test(arguments: StoreKind.allCases)
     func aClaimAfterAnothersIsNone(_ kind: StoreKind) async throws {
         try await with(kind) { harness, store in
@@ -262,6 +259,9 @@ struct SubmissionTests {
         }
     }
 
+    /// What recorder, controller, a client's cancel and an older attempt would write, at once: one end, and a cancel wins over what is not ended.
+    ///
+    /// `POIESIS_TEST_ROUNDS` says how often, 1,000 times if it does not.
     @Test func manyWritersLeaveOneEnd() async throws {
         let rounds = ProcessInfo.processInfo.environment["POIESIS_TEST_ROUNDS"].flatMap(Int.init) ?? 1000
         try await StoreHarness.withDatabase(connections: 8) { pool, store in

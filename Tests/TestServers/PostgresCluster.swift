@@ -11,13 +11,10 @@ package final class PostgresCluster: Sendable {
     }
 
     /// One for all suites; made when the first of them asks.
-    package static let shared = Result { () throws -> PostgresCluster in
-        let cluster = try PostgresCluster()
-        leftBehind.withLock { $0.append(cluster.folder) }
-        atexit { PostgresCluster.removeAll() }
-        return cluster
-    }
-    private static let leftBehind = Mutex<[String]>([])
+    package static let shared = Result { try PostgresCluster().untilExit() }
+    /// The same on TCP, for containers.
+    package static let sharedOnTCP = Result { try PostgresCluster(listensOnTCP: true).untilExit() }
+    private static let leftBehind = Mutex<[PostgresCluster]>([])
 
     /// Holds the data and the socket; short, as a socket's path has room for 107 bytes.
     package let folder: String
@@ -125,17 +122,17 @@ package final class PostgresCluster: Sendable {
 
     package func remove() {
         process.withLock { $0 }?.stop()
-        Self.remove(folder)
-    }
-
-    private static func remove(_ folder: String) {
         guard let parent = try? Folder("/tmp") else { return }
         try? parent.remove(String(folder.dropFirst(5)))
         try? parent.remove(String(folder.dropFirst(5)) + ".log")
     }
 
-    private static func removeAll() {
-        if case .success(let cluster) = shared { cluster.remove() }
-        for folder in leftBehind.withLock({ $0 }) { remove(folder) }
+    private func untilExit() -> PostgresCluster {
+        let isFirst = Self.leftBehind.withLock { clusters in
+            clusters.append(self)
+            return clusters.count == 1
+        }
+        if isFirst { atexit { for cluster in PostgresCluster.leftBehind.withLock({ $0 }) { cluster.remove() } } }
+        return self
     }
 }

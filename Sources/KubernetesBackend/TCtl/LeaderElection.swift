@@ -26,7 +26,7 @@ package struct LeaderElection: Sendable {
         /// Between two looks at the Lease.
         var period: Duration { .milliseconds(duration * 1000 / 3) }
         /// A leader that could not renew for so long leads no more: earlier than another one may take over.
-        var patience: Duration { .milliseconds(duration * 1000 * 2 / 3) }
+        package var patience: Duration { .milliseconds(duration * 1000 * 2 / 3) }
     }
 
     private let client: KubernetesClient

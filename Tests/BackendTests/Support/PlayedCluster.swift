@@ -35,14 +35,11 @@ struct PlayedCluster: Sendable {
     private let instance: String
     private let logger: Logger
 
-    /// One database server for all cases; it ends with this process at the latest.
-    private static let database = Result { try PostgresCluster(listensOnTCP: true) }
-
     /// - Parameter folder: for volumes, and what `file` URLs reach.
     static func start(
         socket: String, folder: String, settings: Setting?, http: HTTPClient, logger: Logger
     ) async throws -> PlayedCluster {
-        let postgres = try database.get()
+        let postgres = try PostgresCluster.sharedOnTCP.get()
         let name = "t\(UInt64.random(in: 0 ... .max))"
         let maker = PostgresPool(url: postgres.url(), connections: 1)
         _ = try await maker.run("CREATE DATABASE \(name)")
@@ -169,7 +166,7 @@ struct PlayedCluster: Sendable {
     func connections(of role: String) async throws -> Int {
         var row = try #require(try await pool.run("SELECT current_database()::text").rows.first)
         let name = try row.text() ?? ""
-        let log = try String(contentsOfFile: Self.database.get().folder + ".log", encoding: .utf8)
+        let log = try String(contentsOfFile: PostgresCluster.sharedOnTCP.get().folder + ".log", encoding: .utf8)
         return log.split(separator: "\n").count {
             $0.contains("connection authorized: user=\(role) database=\(name)")
         }

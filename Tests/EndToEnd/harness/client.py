@@ -74,7 +74,7 @@ class Client:
             if not token:
                 return found
 
-    def wait(self, task_id, states=frozenset(TERMINAL), seconds=60):
+    def wait(self, task_id, states=frozenset(TERMINAL), seconds=120):
         """The whole task once it is in one of the states; a terminal state that was not waited for fails at once."""
         end = time.monotonic() + seconds
         while (state := self.state(task_id)) not in states:
@@ -83,7 +83,7 @@ class Client:
             time.sleep(0.05)
         return self.get(task_id)
 
-    def run(self, document, state="COMPLETE", seconds=60):
+    def run(self, document, state="COMPLETE", seconds=120):
         """Creates a task, waits for its end, and insists on the state."""
         done = self.wait(self.create(document), seconds=seconds)
         assert done["state"] == state, f"{done['state']} instead of {state}: {done.get('logs')}"

@@ -58,7 +58,7 @@ class Cluster:
                 _as_owner([_program("postgres"), "-D", self.folder + "/data", "-p", str(self.port), "-k", self.folder,
                            "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=60"]),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", preexec_fn=end_with_us)
-        wait_until(self.ready, "PostgreSQL answers", 20)
+        wait_until(self.ready, "PostgreSQL answers")
 
     def stop(self):
         """At once, with every connection broken off."""
@@ -121,7 +121,7 @@ ignore_startup_parameters = extra_float_digits
         process = subprocess.Popen(_as_owner([program, folder + "/pgbouncer.ini"]), stdin=subprocess.DEVNULL,
                                    stdout=log, stderr=log, cwd="/", preexec_fn=end_with_us)
     try:
-        wait_until(lambda: port_answers(port), "pgbouncer answers", 20)
+        wait_until(lambda: port_answers(port), "pgbouncer answers")
         yield port
     finally:
         process.terminate()

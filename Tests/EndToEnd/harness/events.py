@@ -1,5 +1,6 @@
 """A reader of server-sent events: what arrives is what the test sees (the format: WHATWG HTML, 9.2.6)."""
 
+import contextlib
 import dataclasses
 import http.client
 import json
@@ -8,6 +9,10 @@ import socket
 import threading
 import time
 import urllib.parse
+
+
+_NOTHING = object()
+"""In place of an event: none came in time. (None is the stream's end.)"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +85,7 @@ class EventStream:
             pass  # cut off, by the test or by the server: what was not whole does not count
         self._events.put(None)
 
-    def next(self, seconds=10):
+    def next(self, seconds=60):
         """The next event; None once the stream has ended."""
         try:
             event = self._events.get(timeout=seconds)
@@ -92,14 +97,19 @@ class EventStream:
 
     def is_quiet(self, seconds=1):
         """No event arrives for so long."""
-        try:
-            event = self._events.get(timeout=seconds)
-        except queue.Empty:
-            return True
-        self._events.put(event)
-        return False
+        event = self._within(seconds)
+        if event is not _NOTHING:
+            self._events.put(event)
+        return event is _NOTHING
 
-    def until(self, condition, seconds=30):
+    def _within(self, seconds):
+        """The next event, in short waits: a machine that stands still costs one of them, not all."""
+        for _ in range(max(1, round(seconds / 0.05))):
+            with contextlib.suppress(queue.Empty):
+                return self._events.get(timeout=0.05)
+        return _NOTHING
+
+    def until(self, condition, seconds=120):
         """All events up to the first one that satisfies the condition."""
         end, found = time.monotonic() + seconds, []
         while not found or not condition(found[-1]):
@@ -113,15 +123,10 @@ class EventStream:
     def rest(self, quiet=1.5):
         """All events until none has come for so long."""
         found = []
-        while True:
-            try:
-                event = self._events.get(timeout=quiet)
-            except queue.Empty:
-                return found
-            if event is None:
-                return found
+        while (event := self._within(quiet)) is not _NOTHING and event is not None:
             self.last = event.id
             found.append(event)
+        return found
 
     def body(self):
         """Of an answer that is no stream."""

@@ -8,7 +8,7 @@ import json
 import re
 
 from .wrong_server import (
-    accepts, attempts, BASE, each, executors, fault, info, inputs, leaves_out, listing, only_if, outputs, page,
+    accepts, attempts, BASE, executors, fault, info, inputs, leaves_out, listing, only_if, outputs, page,
     results, rewrites, script, sets, shown, state, stored, task, without,
 )
 

@@ -10,13 +10,14 @@ import urllib.parse
 
 
 class _File:
-    def __init__(self, body, fail, status, short, seconds, redirect):
+    def __init__(self, body, fail, status, short, seconds, redirect, together):
         self.body = body
         self.fail = fail  # so many requests are answered with `status` first
         self.status = status
         self.short = short  # so many requests promise the whole length and break off in the middle
         self.seconds = seconds  # the body takes so long, in twenty pieces
         self.redirect = redirect
+        self.together = together  # a barrier: the answer waits until as many requests have come
 
 
 class HTTPFiles:
@@ -26,14 +27,22 @@ class HTTPFiles:
         self.files = {}
         self.lock = threading.Lock()
 
-    def put(self, name, body=b"", *, fail=0, status=503, short=0, seconds=0.0, redirect=None):
+    def put(self, name, body=b"", *, fail=0, status=503, short=0, seconds=0.0, redirect=None, together=None):
         """Offers a file; its URL. Tests choose names of their own, since all share the server."""
-        self.files["/" + name] = _File(body, fail, status, short, seconds, redirect)
+        self.files["/" + name] = _File(body, fail, status, short, seconds, redirect, together)
         return f"{self.url}/{urllib.parse.quote(name)}"
 
     def gets(self, name):
         """How often it was asked for with GET."""
         return self.requests["/" + name].count("GET")
+
+
+def _met(barrier):
+    """Whether as many came as the barrier wants; once they did not, nobody waits any more."""
+    with contextlib.suppress(threading.BrokenBarrierError):
+        barrier.wait(60)
+        return True
+    return False
 
 
 def _handler(files):
@@ -60,6 +69,8 @@ def _handler(files):
             elif short:
                 self.answer(200, file.body, send=file.body[: len(file.body) // 2])
                 self.close_connection = True
+            elif file.together and self.command == "GET" and not _met(file.together):
+                self.answer(404, b"no other request came meanwhile\n")
             else:
                 self.answer(200, file.body, seconds=file.seconds)
 

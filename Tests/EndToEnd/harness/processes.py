@@ -26,8 +26,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_until(condition, what, seconds=10.0, every=0.05):
-    """Returns the first true value of `condition()`; fails, naming `what`, when there is none in time."""
+def wait_until(condition, what, seconds=120.0, every=0.05):
+    """Returns the first true value of `condition()`; fails, naming `what`, when there is none in time.
+
+    The time is for what hangs, not a promise: machines stand still for seconds.
+    """
     end = time.monotonic() + seconds
     while True:
         value = condition()

@@ -6,7 +6,7 @@ import socket
 import urllib.parse
 
 
-def connect(server, seconds=20):
+def connect(server, seconds=60):
     address = urllib.parse.urlsplit(server.url)
     return socket.create_connection((address.hostname, address.port), timeout=seconds)
 
@@ -30,7 +30,7 @@ def statuses(received):
     return [int(x) for x in re.findall(rb"HTTP/1\.[01] (\d{3}) ", received)]
 
 
-def exchange(server, data, seconds=5):
+def exchange(server, data, seconds=20):
     """Statuses of what comes back for these bytes; none when the server closes without a word."""
     with connect(server, seconds) as connection:
         with contextlib.suppress(ConnectionError, TimeoutError):

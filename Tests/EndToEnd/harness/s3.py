@@ -71,7 +71,7 @@ def running_s3(root, log, key=KEY, secret=SECRET, port=None, certificates=None):
              "--vfs-cache-mode", "off", "--dir-cache-time", "50ms", "--config", "/dev/null", str(root)],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=end_with_us)
     try:
-        wait_until(lambda: port_answers(port), "the S3 server answers", 20)
+        wait_until(lambda: port_answers(port), "the S3 server answers")
         yield S3(port, root, key, secret, certificates)
     finally:
         process.terminate()

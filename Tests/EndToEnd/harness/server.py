@@ -100,12 +100,11 @@ class Server:
             return self.engine.our_containers(tasks) - containers_before
 
         try:
-            wait_until(lambda: not left(), "no container of ended tasks is left", 20)
-        except AssertionError:
+            wait_until(lambda: not left(), "no container of ended tasks is left", 60)
+        finally:
             # One module's leftovers are one module's failure.
             for container in left():
                 self.engine.remove_container(container)
-            raise
 
     def finish(self, containers_before):
         """The end of a fixture: an orderly stop, after which nothing of the server remains."""
@@ -118,4 +117,4 @@ class Server:
                 status = self.stop()
             assert status == 0, f"the server ended with {status} after SIGTERM"
         wait_until(lambda: not processes_of(self.folder),
-                   f"no process uses {self.folder} (a private PostgreSQL that outlived its server?)", 15)
+                   f"no process uses {self.folder} (a private PostgreSQL that outlived its server?)")

@@ -20,6 +20,8 @@ TEST = "poiesis.io/test"
 
 MAXIMUM_LIVE = 2
 """Most Jobs at a time."""
+GATE = "until [ -e /gate/open ]; do sleep 0.1; done; "
+"""How the script of an executor begins that waits for `let_go`; its task has the volume /gate."""
 
 
 class Installation:
@@ -151,14 +153,21 @@ class Installation:
         """The task's Pod, once there is one."""
         return wait_until(lambda: self.objects("pods", task_id), f"{task_id} has a Pod", seconds, 0.2)[0]
 
-    def wait_for_container(self, task_id, container, seconds=120):
-        """Returns the Pod once the container runs."""
+    def wait_for_container(self, task_id, container, seconds=120, attempt=None):
+        """Returns the Pod once the container runs, of any attempt or of one."""
         def running():
             for pod in self.objects("pods", task_id):
+                if attempt and not pod["metadata"]["name"].startswith(f"poiesis-{task_id}-{attempt}-"):
+                    continue
                 for status in pod["status"].get("initContainerStatuses", []) + pod["status"].get("containerStatuses", []):
                     if status["name"] == container and "running" in status["state"]:
                         return pod
         return wait_until(running, f"{container} of {task_id} runs", seconds, 0.1)
+
+    def let_go(self, task_id, attempt=1):
+        """Lets an executor go on that began with GATE."""
+        pod = self.wait_for_container(task_id, "exec-0", attempt=attempt)["metadata"]["name"]
+        self.tasks.run("exec", pod, "--container", "exec-0", "--", "touch", "/gate/open")
 
     def nothing_is_left(self, seconds=120):
         """Its ended tasks have neither Jobs nor Pods nor claims."""
@@ -198,7 +207,7 @@ class Installation:
 
         The Pods are then deleted, or the kubelet would wait longer each time before it started their container again.
         """
-        pods = self.controllers() if pods is None else pods
+        pods = pods or wait_until(self.controllers, "a controller runs", every=0.2)
         for pod in pods:
             self._kill(pod)
         for pod in pods:

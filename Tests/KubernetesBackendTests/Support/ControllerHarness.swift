@@ -128,6 +128,11 @@ struct ControllerHarness: Sendable {
         }
     }
 
+    /// The most Jobs that were at work at one time so far.
+    var mostLiveJobs: Int {
+        get async { await cluster.most(.jobs) { $0["status"]["completionTime"] == nil } }
+    }
+
     // MARK: Tasks
 
     func create(_ executors: Int = 1, name: String? = nil, image: String = "busybox:1.35") async throws -> TaskID {

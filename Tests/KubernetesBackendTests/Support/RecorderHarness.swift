@@ -49,7 +49,12 @@ final class RecorderHarness: Sendable {
         try await store.create(NewTask(id: id, principal: .everyone, task: task))
         let submission = try #require(try await store.submit(id)).key
         let harness = RecorderHarness(folder, store, submission)
-        try await body(harness)
+        do {
+            try await body(harness)
+        } catch {
+            _ = await harness.stop()
+            throw error
+        }
         _ = await harness.stop()
     }
 
