@@ -127,7 +127,8 @@ def _installed(name, services, images, namespaces, say, role=None, **settings):
 @pytest.fixture(scope="session")
 def poiesis(services, images, namespaces, say):
     """The installation that most tests use."""
-    made = _installed("a", services, images, namespaces, say, kubernetes={"limits": {"image": SOON, "node_selector": SOON}})
+    made = _installed("a", services, images, namespaces, say, kubernetes={
+        "limits": {"image": SOON, "node_selector": SOON, "configuration": SOON}})
     with contextlib.closing(made):
         yield made
 
