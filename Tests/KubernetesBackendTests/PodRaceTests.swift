@@ -11,7 +11,7 @@ import Testing
 /// A recorder, two controllers, a client's cancel, an older attempt's recorder and whoever deletes Pods, all at work on the same tasks at
 /// random moments.
 ///
-/// `POIESIS_TEST_SEED` repeats what was random; `POIESIS_TEST_ROUNDS` says how many tasks.
+/// `POIESIS_TEST_SEED` repeats what was random; `POIESIS_TEST_ROUNDS` says how many tasks, 1,000 if it does not.
 @Suite("Race of a task's Pod")
 struct PodRaceTests {
     /// What happens to one task.
@@ -83,12 +83,12 @@ struct PodRaceTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(10)))
+    @Test(.timeLimit(.minutes(60)))
     func whateverHappensATaskEndsOnceAndLeavesNothing() async throws {
         let seed =
             ProcessInfo.processInfo.environment["POIESIS_TEST_SEED"].flatMap(UInt64.init)
             ?? UInt64.random(in: 0 ... .max)
-        let count = ProcessInfo.processInfo.environment["POIESIS_TEST_ROUNDS"].flatMap(Int.init) ?? 120
+        let count = ProcessInfo.processInfo.environment["POIESIS_TEST_ROUNDS"].flatMap(Int.init) ?? 1000
         print("race of a task's Pod: POIESIS_TEST_SEED=\(seed)")
         var random = SplitMix(state: seed)
         let rounds = (0..<count).map { _ in Round(&random) }
