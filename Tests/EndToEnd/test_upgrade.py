@@ -337,9 +337,12 @@ def test_a_table_that_somebody_holds_is_waited_for(poiesis, database, connection
         reader.start()
         wait_until(lambda: any("waiting for" in x for x in said), "it says that it waits")
         # Others are held up for two seconds at most, not until the report ends.
-        start = time.monotonic()
-        connection.execute("SELECT count(*) FROM poiesis.tasks")
-        assert time.monotonic() - start < 30
+        def seconds():
+            start = time.monotonic()
+            connection.execute("SELECT count(*) FROM poiesis.tasks")
+            return time.monotonic() - start
+
+        assert sorted(seconds() for _ in range(5))[3] < 4
         holder.commit()
     assert process.wait(30) == 0
     reader.join()
